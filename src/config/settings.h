@@ -1,0 +1,103 @@
+// settings.h - every setting of tricorn, once: the structures that hold the values, and the table
+// that names them. Parser, validation, --print-config, --help and tricorn.conf(5) follow the table.
+// Units    durations in milliseconds (0: no limit, where the table says so); sizes in bytes.
+// Errors   set() returns what is wrong and what would be right; nothing throws.
+// Source   names follow gunicorn's settings, php-fpm's pools and nginx's timeouts.
+#pragma once
+
+#include "base/clock.h"
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <sys/types.h>
+
+namespace config {
+
+enum class HandlerKind { cgi, module };
+enum class StderrTarget { log, web, both };
+
+struct Global {
+    std::string pid;                 // pid file, empty: none
+    std::string error_log = "-";     // "-": stderr; else a file
+    std::string log_level = "info";  // debug, info, warning, error, critical
+    bool log_syslog = false;         // error log to syslog instead
+    bool daemon = false;
+    bool allow_root = false;  // pools may run as root
+};
+
+// Limits of the kernel for each program, setrlimit(2); empty: as the server was started.
+struct ResourceLimits {
+    std::optional<std::uint64_t> cpu;     // seconds
+    std::optional<std::uint64_t> as;      // bytes
+    std::optional<std::uint64_t> nproc;   // processes of the user
+    std::optional<std::uint64_t> nofile;  // descriptors
+    std::optional<std::uint64_t> fsize;   // bytes
+    std::optional<std::uint64_t> core;    // bytes
+};
+
+struct Pool {
+    std::string name;
+
+    HandlerKind handler = HandlerKind::cgi;
+    std::string root;                             // directory beneath which programs lie
+    std::string script;                           // one program for every request
+    std::string module;                           // shared object of handler = module
+    std::string mount;                            // URI prefix that maps to root or script
+    std::vector<std::string> allowed_paths;       // fnmatch(3) patterns of whole paths; empty: all
+    std::vector<std::string> allowed_extensions;  // ".cgi" ".pl"; empty: all
+
+    std::vector<std::string> bind;  // addresses as written
+    int backlog = 2048;
+    mode_t listen_mode = 0660;
+    std::string listen_owner;
+    std::string listen_group;
+
+    std::string user;
+    std::string group;
+    mode_t umask = 022;
+
+    int workers = 0;  // set by finish(): 2 x CPUs + 1, at least 2, at most 32
+    std::string worker_class = "sync";
+    Duration timeout{30'000};  // silent worker
+    Duration graceful_timeout{30'000};
+    std::uint64_t max_requests = 0;  // 0: no limit
+    std::uint64_t max_requests_jitter = 0;
+
+    Duration head_timeout{10'000};         // whole request head since accept
+    Duration body_timeout{60'000};         // between two reads of the request body
+    Duration send_timeout{60'000};         // between two writes of the reply
+    Duration request_timeout{300'000};     // whole request, since its head was there
+    Duration script_idle_timeout{60'000};  // program neither reads nor writes
+    Duration kill_grace{3'000};            // TERM to KILL
+    Duration drain_time{1'000};            // program has exited, its stdout is still held open
+    bool ignore_client_abort = false;      // let the program finish when the client has left
+
+    std::uint64_t max_params_size = 256 << 10;
+    std::uint64_t max_body_size = 0;           // 0: no limit
+    std::uint64_t max_header_size = 64 << 10;  // of the program's reply
+    bool lenient_headers = false;              // a reply without a header is taken as body
+    bool pass_authorization = true;            // HTTP_AUTHORIZATION reaches the program
+    bool local_redirect = false;               // Location: /path becomes X-Accel-Redirect
+    bool no_new_privs = true;
+    ResourceLimits rlimits;
+
+    std::map<std::string, std::string> env;  // env.NAME
+    StderrTarget script_stderr = StderrTarget::log;
+    std::string access_log;                     // empty: none; "-": stdout; "syslog"; else a file
+    std::string access_log_format = "default";  // "default", "json" or atoms
+};
+
+struct Config {
+    Global global;
+    std::vector<Pool> pools;
+};
+
+}  // namespace config
