@@ -1,0 +1,121 @@
+#include "base/process.h"
+
+#include "base/error.h"
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <system_error>
+
+#include <grp.h>
+#include <pwd.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+namespace {
+
+// The memory behind argv and, right after it, environ: the one place that ps(1) reads.
+char* title_begin = nullptr;
+std::size_t title_room = 0;
+
+bool all_digits(const std::string& text)
+{
+    return !text.empty() && text.find_first_not_of("0123456789") == std::string::npos &&
+           text.size() < 10;
+}
+
+gid_t find_group(const std::string& group)
+{
+    if (const ::group* entry = ::getgrnam(group.c_str()))
+        return entry->gr_gid;
+    if (all_digits(group))
+        return static_cast<gid_t>(std::stoul(group));
+    throw StartError(exit_config, "group: there is no group '" + group + "'");
+}
+
+}  // namespace
+
+std::string signal_name(int signo)
+{
+    const char* name = ::sigabbrev_np(signo);
+    return name != nullptr ? std::string("SIG") + name : "signal " + std::to_string(signo);
+}
+
+std::string describe(const ExitStatus& status)
+{
+    if (!status.signalled)
+        return "exited with status " + std::to_string(status.code);
+    const char* words = ::sigdescr_np(status.code);
+    return "was killed by " + signal_name(status.code) +
+           (words != nullptr ? " (" + std::string(words) + ")" : "");
+}
+
+void init_process_title(int argc, char** argv)
+{
+    if (argc < 1)
+        return;
+    title_begin = argv[0];
+    const char* last = argv[argc - 1];
+    title_room = static_cast<std::size_t>(last + std::strlen(last) + 1 - title_begin);
+    // A title longer than the arguments may go on into the environment's strings, which lie right
+    // behind them, once the environment lives elsewhere.
+    char* end = title_begin + title_room;
+    for (char** entry = environ; *entry != nullptr; ++entry) {
+        if (*entry == end) {
+            end += std::strlen(*entry) + 1;
+            title_room = static_cast<std::size_t>(end - title_begin);
+        }
+        *entry = ::strdup(*entry);
+    }
+}
+
+void set_process_title(const std::string& title) noexcept
+{
+    if (title_room == 0)
+        return;
+    std::memset(title_begin, 0, title_room);
+    title.copy(title_begin, title_room - 1);
+    ::prctl(PR_SET_NAME, "tricorn");
+}
+
+Identity find_identity(const std::string& user, const std::string& group)
+{
+    Identity identity{::geteuid(), ::getegid(), user};
+    if (!user.empty()) {
+        const ::passwd* entry = ::getpwnam(user.c_str());
+        if (entry == nullptr && all_digits(user))
+            entry = ::getpwuid(static_cast<uid_t>(std::stoul(user)));
+        if (entry == nullptr)
+            throw StartError(exit_config, "user: there is no user '" + user + "'");
+        identity = {entry->pw_uid, entry->pw_gid, entry->pw_name};
+    }
+    if (!group.empty())
+        identity.gid = find_group(group);
+    return identity;
+}
+
+void become(const Identity& identity)
+{
+    if (::initgroups(identity.user.c_str(), identity.gid) != 0)
+        throw_errno("initgroups for user " + identity.user);
+    if (::setresgid(identity.gid, identity.gid, identity.gid) != 0)
+        throw_errno("setgid to " + std::to_string(identity.gid));
+    if (::setresuid(identity.uid, identity.uid, identity.uid) != 0)
+        throw_errno("setuid to " + std::to_string(identity.uid));
+
+    uid_t uid[3];
+    gid_t gid[3];
+    if (::getresuid(&uid[0], &uid[1], &uid[2]) != 0 || ::getresgid(&gid[0], &gid[1], &gid[2]) != 0)
+        throw_errno("reading the user back");
+    for (int i = 0; i < 3; ++i)
+        if (uid[i] != identity.uid || gid[i] != identity.gid)
+            throw std::system_error(EPERM, std::generic_category(), "the user did not change");
+    // The way back must be closed.
+    if (identity.uid != 0 && ::setuid(0) == 0)
+        throw std::system_error(EPERM, std::generic_category(), "root could be regained");
+}
+
+bool follow_parent(pid_t parent, int signo) noexcept
+{
+    return ::prctl(PR_SET_PDEATHSIG, signo) == 0 && ::getppid() == parent;
+}

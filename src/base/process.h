@@ -1,0 +1,48 @@
+// process.h - small things about processes: how one ended, its title, its user.
+// Errors   as stated at each function.
+// Source   waitid(2), prctl(2); the order of dropping privileges is suexec's and php-fpm's.
+#pragma once
+
+#include <string>
+
+#include <sys/types.h>
+
+// How a process ended: an exit code, or the signal that killed it.
+struct ExitStatus {
+    bool signalled = false;
+    int code = 0;
+
+    bool clean() const { return !signalled && code == 0; }
+    // What END_REQUEST carries: the exit code, or 128 + signal as shells have it.
+    unsigned app_status() const { return static_cast<unsigned>(signalled ? 128 + code : code); }
+};
+
+// "exited with status 3", "was killed by SIGSEGV (Segmentation fault)".
+std::string describe(const ExitStatus& status);
+
+// "SIGTERM"; "signal 99" for one without a name.
+std::string signal_name(int signo);
+
+// Keeps argv's memory so that set_process_title can write there. Call it first in main().
+void init_process_title(int argc, char** argv);
+
+// What ps(1) shows; cut to the room that argv had.
+void set_process_title(const std::string& title) noexcept;
+
+struct Identity {
+    uid_t uid = 0;
+    gid_t gid = 0;
+    std::string user;  // for initgroups(3)
+};
+
+// Looks a user up, by name or number, and its group unless one is named. Throws StartError
+// (configuration) that says what is unknown.
+Identity find_identity(const std::string& user, const std::string& group);
+
+// Becomes that user for good: initgroups, gid, uid; then reads everything back. Throws
+// std::system_error; the caller must end the process.
+void become(const Identity& identity);
+
+// Asks for `signo` when the parent dies, and answers false if it is dead already. After become():
+// changing the user clears it.
+bool follow_parent(pid_t parent, int signo) noexcept;
