@@ -1,0 +1,32 @@
+// text.h - makes bytes that others chose safe to show: in a log line, on a terminal.
+// Units    bytes; text is UTF-8.
+// Errors   none; every input has an output without line breaks and without control characters.
+// Source   CVE-2003-0020 and CVE-2024-9026 for what happens without; Apache's log escaping.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace text {
+
+// Appends `bytes` for a line of the error log: control characters except tab (C1 controls too),
+// DEL and bytes that are not valid UTF-8 become \xHH. A backslash stays as it is.
+void append_escaped(std::string& out, std::string_view bytes);
+
+// The same for a value of the access log, where it stands between quotes: tab becomes \x09, quote
+// and backslash get a backslash, so that the original can be told from the escapes.
+void append_quoted(std::string& out, std::string_view bytes);
+
+std::string escape_control(std::string_view bytes);
+
+// Length of the valid UTF-8 character that `bytes` begins with; 0 when there is none.
+std::size_t utf8_length(std::string_view bytes);
+
+// ASCII only, whatever the locale: names of headers and of settings.
+bool equal_ignoring_case(std::string_view a, std::string_view b);
+
+// Without blanks and tabs at both ends.
+std::string_view trim(std::string_view text);
+
+}  // namespace text

@@ -1,0 +1,59 @@
+// log.h - the error log of the arbiter and its workers; the only global of the program.
+// A line: "2026-11-22 10:11:12.345 +0100 [pid] level: text". When stderr leads to the journal:
+// "<N>text", the journal knows time and process.
+// Errors   open() throws std::system_error naming the file. Logging itself never fails, throws or
+//          waits for long: lines that cannot be written are counted and reported later.
+// Owner    the process; works before open() (stderr, info) and after fork(). No threads.
+// Source   gunicorn's glogging.py for the shape; sd-daemon(3) for the journal's prefixes.
+#pragma once
+
+#include "base/unique_fd.h"
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace logging {
+
+enum class Level { debug, info, warning, error, critical };
+
+struct Target {
+    std::string file = "-";  // "-": stderr
+    bool syslog = false;     // to syslog instead, as "tricorn", facility daemon
+    Level level = Level::info;
+};
+
+void open(const Target& target);
+bool enabled(Level level) noexcept;
+
+// Control characters and bytes that are not UTF-8 are escaped (base/text.h) in every message, so
+// one message is always one line. No message is cut.
+void write(Level level, std::string_view text);
+
+#define TRICORN_PRINTF __attribute__((format(printf, 1, 2)))
+void debug(const char* format, ...) TRICORN_PRINTF;
+void info(const char* format, ...) TRICORN_PRINTF;
+void warning(const char* format, ...) TRICORN_PRINTF;
+void error(const char* format, ...) TRICORN_PRINTF;
+void critical(const char* format, ...) TRICORN_PRINTF;
+#undef TRICORN_PRINTF
+
+// "debug" ... "critical"; nullopt for anything else.
+std::optional<Level> parse_level(std::string_view name);
+
+// After rotation, in the arbiter: opens the file anew and returns a descriptor of it to hand to the
+// workers, which may no longer open it themselves. Empty for stderr and syslog, and when the file
+// cannot be opened: that is logged, and the old file stays in use.
+UniqueFd reopen();
+
+// In a worker: goes on with the descriptor that the arbiter has opened.
+void adopt(UniqueFd fd);
+
+// What lines are written to, for a process that closes everything else; -1 for syslog.
+int descriptor() noexcept;
+
+// To be called before a process closes descriptors that it does not know: the connection to
+// syslog is one of them. It is made anew with the next line.
+void release_syslog();
+
+}  // namespace logging

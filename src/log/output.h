@@ -1,0 +1,58 @@
+// output.h - the descriptor behind a log: a file, stdout or stderr. A line goes out in one
+// write(2). Units    lines with their newline, bytes. Errors   open() throws std::system_error
+// naming the file; afterwards nothing throws: a line that
+//          cannot be written (disk full, reader gone, pipe full for longer than a moment) is lost
+//          and counted. The program ignores SIGPIPE.
+// Owner    the error log and each access log.
+#pragma once
+
+#include "base/unique_fd.h"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace logging {
+
+class Output {
+public:
+    // Writes to descriptor 1 or 2, or to any other that outlives this object. A pipe or terminal is
+    // opened once more where that works: only our own description of it may be non-blocking.
+    static Output standard(int fd);
+
+    // Creates the file (0640) or appends to it.
+    static Output file(std::string path);
+
+    // False: lost and counted. A failed write does not wait again before one has succeeded.
+    bool write(std::string_view line) noexcept;
+
+    std::uint64_t lost() const noexcept { return lost_; }
+    void clear_lost() noexcept { lost_ = 0; }
+    int error() const noexcept { return error_; }  // errno of the last failure
+
+    // Opens the file anew by its path and returns a second descriptor of it, for other processes.
+    // Empty when this is no file, or when it could not be opened (error() says why; the old file
+    // stays in use).
+    UniqueFd reopen() noexcept;
+
+    // Goes on with a descriptor that another process has opened.
+    void adopt(UniqueFd fd) noexcept;
+
+    int descriptor() const noexcept { return fd_; }
+    const std::string& path() const noexcept { return path_; }  // empty: no file
+
+private:
+    Output() = default;
+    bool write_all(std::string_view bytes) noexcept;
+    bool wait_writable(int& patience_ms) const noexcept;
+
+    std::string path_;
+    UniqueFd owned_;  // empty: fd_ is borrowed
+    int fd_ = -1;
+    bool socket_ = false;
+    bool cut_ = false;  // the last line went out in part: the next one starts a new line
+    int error_ = 0;
+    std::uint64_t lost_ = 0;
+};
+
+}  // namespace logging

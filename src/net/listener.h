@@ -1,0 +1,88 @@
+// listener.h - a listening socket: bound by us, inherited, or from systemd. Always non-blocking.
+// Units    backlog is connections (the kernel caps it at net.core.somaxconn).
+// Errors   open() and adopt() throw StartError (exit 1) saying what is in the way.
+// Owner    the arbiter; workers inherit the descriptors and never unlink.
+// Source   gunicorn's sock.py and systemd.py; php-fpm's test connect; sd_listen_fds(3).
+#pragma once
+
+#include "base/unique_fd.h"
+#include "net/address.h"
+
+#include <string>
+#include <vector>
+
+#include <sys/types.h>
+
+namespace net {
+
+struct ListenOptions {
+    int backlog = 2048;
+    mode_t mode = 0660;  // of a Unix socket, set before anyone can connect
+    std::string owner;   // name or number; empty: ours
+    std::string group;
+    int attempts = 5;  // while a TCP port is in use, one second apart
+};
+
+class Listener {
+public:
+    // Unix: a socket file that nobody listens on is replaced; a live one, and anything that is no
+    // socket, is not. TCP: SO_REUSEADDR; [::] takes IPv6 only. fd://N: as adopt().
+    static Listener open(const Address& address, const ListenOptions& options);
+
+    // Takes a listening stream socket that somebody else has bound; never unlinks it.
+    static Listener adopt(UniqueFd fd);
+    static Listener adopt(UniqueFd fd, const Address& address);  // known under this address
+
+    int fd() const noexcept { return fd_.get(); }
+    const Address& address() const noexcept { return address_; }  // as configured
+    bool is_tcp() const noexcept { return tcp_; }
+    std::string bound() const;  // where it really listens: the port that the kernel chose
+
+    // Removes the socket file if it is still the one that this very process bound.
+    void unlink_if_ours() noexcept;
+
+    // Binary upgrade: the old server lets the file be, the new one takes it over when it is alone.
+    void disclaim() noexcept { owner_ = 0; }
+    void claim() noexcept;
+
+private:
+    Listener(UniqueFd fd, const Address& address, bool tcp);
+
+    UniqueFd fd_;
+    Address address_;
+    bool tcp_ = false;
+    pid_t owner_ = 0;  // process that may unlink the file
+    dev_t device_ = 0;
+    ino_t inode_ = 0;
+};
+
+// One accept(2), never waiting. The accepted socket is blocking and close-on-exec.
+struct Accepted {
+    enum class Outcome {
+        accepted,
+        would_block,   // nobody waits
+        retry,         // that connection was gone, try the next at once
+        no_resources,  // descriptors or memory: pause, do not spin
+        fatal,         // the listening socket is of no use any more
+    };
+    Outcome outcome = Outcome::fatal;
+    UniqueFd fd;
+    int error = 0;
+};
+Accepted accept(int listener, bool tcp) noexcept;
+
+// Sockets handed over by systemd (LISTEN_FDS), close-on-exec; the variables leave the environment.
+struct InheritedSocket {
+    UniqueFd fd;
+    std::string name;  // FileDescriptorName=, else ""
+};
+std::vector<InheritedSocket> listen_fds();
+
+// The same variables read without libsystemd: how many descriptors from 3 on, and their names.
+// Empty unless `pid` is that of the process `self` and all of it makes sense.
+std::vector<std::string> read_listen_names(const char* pid,
+                                           const char* fds,
+                                           const char* names,
+                                           pid_t self);
+
+}  // namespace net
