@@ -212,6 +212,13 @@ void Connection::send_queue_and(const iovec* more, int count)
     }
 }
 
+void Connection::give_up()
+{
+    gone_ = true;
+    queue_.clear();
+    sent_ = 0;
+}
+
 bool Connection::shut_down()
 {
     if (gone_ || eof_)

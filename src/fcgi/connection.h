@@ -55,6 +55,8 @@ public:
 
     bool aborted() const { return aborted_; }
     bool gone() const { return gone_; }
+    // The web server is not waited for any longer: as if it had left.
+    void give_up();
     bool refused() const { return refused_; }
     const std::string& error() const { return error_; }
 
@@ -66,7 +68,8 @@ public:
     // Ends a reply that cannot be completed so that the web server sees that it is not: with a
     // broken record after what was written.
     void abort();
-    bool output_pending() const { return sent_ < queue_.size(); }
+    std::size_t output_left() const { return queue_.size() - sent_; }
+    bool output_pending() const { return output_left() > 0; }
     void flush();
 
     // After the reply: no more output. True when closing now could destroy the reply, because

@@ -1,0 +1,453 @@
+#include "handler/cgi/relay.h"
+
+#include "log/log.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+
+#include <unistd.h>
+
+namespace cgi {
+
+namespace {
+
+enum Slot { client_slot, input_slot, output_slot, errors_slot, program_slot, slot_count };
+
+// One read fills one record.
+constexpr std::size_t chunk = fcgi::max_content;
+
+// Reads of one pipe in one turn: what is busy must not keep the others waiting.
+constexpr int max_reads = 8;
+
+// stdout has ended but the program has not: how long END_REQUEST waits for the exit status.
+constexpr Duration exit_wait{100};
+
+// A killed program that is stuck in the kernel: how long the worker waits for it.
+constexpr Duration give_up_after{5'000};
+
+std::string seconds(Duration limit)
+{
+    return std::to_string(limit.count()) + " ms";
+}
+
+ResponseRules rules_of(const config::Pool& pool)
+{
+    return {pool.max_header_size, pool.lenient_headers, pool.local_redirect};
+}
+
+bool try_again(ssize_t result)
+{
+    return result < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
+}
+
+}  // namespace
+
+Relay::Relay(const config::Pool& pool,
+             fcgi::Connection& client,
+             Child child,
+             std::string script,
+             TimePoint now)
+    : pool_(pool), client_(client), child_(std::move(child)), response_(rules_of(pool)),
+      errors_(pool, client, script, child_.pid()),
+      head_request_(client.params().get("REQUEST_METHOD") == "HEAD"), started_(now),
+      program_time_(now), body_time_(now), send_time_(now)
+{
+    outcome_.script = std::move(script);
+    feed_input(now);
+}
+
+TimePoint Relay::prepare(std::vector<pollfd>& set)
+{
+    const auto add = [&set](bool wanted, int fd, short events) {
+        set.push_back({wanted ? fd : -1, events, 0});
+    };
+    const bool can_send = !client_.output_pending();
+    const bool connected = !client_.gone() && client_.error().empty();
+    add(connected && (reply_ != Reply::ended || !can_send), client_.fd(), client_.poll_events());
+    // Without events poll still tells when the program has closed its stdin.
+    add(bool(child_.input), child_.input.get(), client_.body().empty() ? short{0} : short{POLLOUT});
+    // What the client does not take is not read from the program: that is the back-pressure.
+    add(child_.output && can_send, child_.output.get(), POLLIN);
+    add(child_.errors && can_send, child_.errors.get(), POLLIN);
+    add(program_ != Program::over, child_.pidfd(), POLLIN);
+    return std::min({idle_deadline(),
+                     body_deadline(),
+                     send_deadline(),
+                     end_deadline(),
+                     request_deadline(),
+                     kill_deadline_});
+}
+
+void Relay::advance(std::span<const pollfd> ready, TimePoint now)
+{
+    if (ready[client_slot].revents != 0) {
+        client_.note_poll(ready[client_slot].revents);
+        watch_client(now);
+    }
+    if ((ready[input_slot].revents & (POLLERR | POLLNVAL)) != 0)
+        child_.input.reset();  // the program does not want the rest, which is its right
+    feed_input(now);
+    if (ready[errors_slot].revents != 0)
+        read_errors();
+    if (ready[output_slot].revents != 0)
+        read_output(now);
+    if (ready[program_slot].revents != 0)
+        watch_program(now);
+    watch_clock(now);
+    settle(now);
+}
+
+bool Relay::done() const
+{
+    const bool delivered = client_.gone() || !client_.output_pending();
+    return reply_ == Reply::ended && delivered && program_ == Program::over;
+}
+
+void Relay::stop(TimePoint now)
+{
+    if (reply_ != Reply::ended)
+        fail(503, "the server is stopping", now);
+    terminate(now);
+}
+
+// --- the client ---------------------------------------------------------------------------------
+
+void Relay::watch_client(TimePoint now)
+{
+    if (reply_ == Reply::ended)
+        return;
+    if (client_.aborted()) {
+        client_.finish({}, 0);
+        abandon(499, now);
+    } else if (!client_.error().empty()) {
+        logging::warning("[%s] %s: the web server broke the protocol: %s",
+                         pool_.name.c_str(),
+                         outcome_.script.c_str(),
+                         client_.error().c_str());
+        abandon(400, now);
+    } else if (client_.gone()) {
+        abandon(499, now);
+    }
+}
+
+// There is nobody to reply to any more.
+void Relay::abandon(int status, TimePoint now)
+{
+    if (reply_ == Reply::header)
+        outcome_.status = status;
+    close_reply();
+    if (!pool_.ignore_client_abort)
+        terminate(now);
+}
+
+// As much of the body as the program takes. EPIPE is no error: it may answer without reading.
+void Relay::feed_input(TimePoint now)
+{
+    while (child_.input && !client_.body().empty()) {
+        const std::string_view body = client_.body();
+        const ssize_t written = ::write(child_.input.get(), body.data(), body.size());
+        if (try_again(written))
+            return;
+        if (written < 0) {
+            child_.input.reset();
+            break;
+        }
+        received_ += static_cast<std::size_t>(written);
+        program_time_ = body_time_ = now;
+        client_.consume(static_cast<std::size_t>(written));
+    }
+    if (!child_.input)
+        drop_body();
+    else if (client_.body_ended() && client_.body().empty())
+        child_.input.reset();
+    if (pool_.max_body_size > 0 && received_ > pool_.max_body_size && reply_ != Reply::ended)
+        fail(413, "the body is larger than max_body_size", now);
+}
+
+void Relay::drop_body()
+{
+    while (!client_.body().empty()) {
+        received_ += client_.body().size();
+        client_.consume(client_.body().size());
+    }
+}
+
+// --- the program --------------------------------------------------------------------------------
+
+void Relay::read_output(TimePoint now)
+{
+    char buffer[chunk];
+    for (int i = 0; i < max_reads && child_.output && !client_.output_pending(); ++i) {
+        const ssize_t got = ::read(child_.output.get(), buffer, sizeof buffer);
+        if (try_again(got))
+            return;
+        if (got <= 0) {
+            child_.output.reset();
+            output_end_ = now;
+            return;
+        }
+        program_time_ = now;
+        take_output({buffer, static_cast<std::size_t>(got)}, now);
+    }
+}
+
+void Relay::take_output(std::string_view bytes, TimePoint now)
+{
+    if (reply_ == Reply::body) {
+        send_body(bytes, {});
+        return;
+    }
+    if (reply_ == Reply::ended)
+        return;
+    switch (response_.feed(bytes)) {
+    case Response::Verdict::more: return;
+    case Response::Verdict::invalid: fail(502, response_.reason(), now); return;
+    case Response::Verdict::complete: break;
+    }
+    reply_ = Reply::body;
+    outcome_.status = response_.status();
+    outcome_.header = response_.header();
+    if (!head_request_ && response_.has_body())
+        body_left_ = response_.content_length();
+    send_body(response_.rest(), response_.header());
+}
+
+void Relay::send_body(std::string_view bytes, std::string_view header)
+{
+    if (!response_.has_body())
+        bytes = {};
+    if (body_left_ && bytes.size() > *body_left_) {
+        if (!truncated_)
+            logging::warning("[%s] %s: the body is longer than its Content-Length, the rest is cut",
+                             pool_.name.c_str(),
+                             outcome_.script.c_str());
+        truncated_ = true;
+        bytes = bytes.substr(0, *body_left_);
+    }
+    if (body_left_)
+        *body_left_ -= bytes.size();
+    outcome_.body_bytes += bytes.size();
+    if (header.empty())
+        client_.write_stdout(bytes);
+    else
+        client_.write_stdout(std::string(header).append(bytes));
+}
+
+void Relay::read_errors()
+{
+    char buffer[chunk];
+    for (int i = 0; i < max_reads && child_.errors; ++i) {
+        const ssize_t got = ::read(child_.errors.get(), buffer, sizeof buffer);
+        if (try_again(got))
+            return;
+        if (got <= 0)
+            child_.errors.reset();
+        else
+            errors_.feed({buffer, static_cast<std::size_t>(got)});
+    }
+}
+
+void Relay::watch_program(TimePoint now)
+{
+    outcome_.exit = child_.exit_status();
+    if (!outcome_.exit)
+        return;
+    if (!outcome_.exit->clean() && program_ == Program::running)
+        logging::info("[%s] %s (%d) %s",
+                      pool_.name.c_str(),
+                      outcome_.script.c_str(),
+                      child_.pid(),
+                      describe(*outcome_.exit).c_str());
+    outcome_.program_time = std::chrono::ceil<Duration>(now - started_);
+    program_ = Program::over;
+    exited_ = now;
+    kill_deadline_ = never;
+    child_.input.reset();
+    read_output(now);
+    read_errors();
+}
+
+// TERM to the whole process group; watch_clock() follows with KILL.
+void Relay::terminate(TimePoint now)
+{
+    if (program_ != Program::running)
+        return;
+    child_.signal(SIGTERM);
+    program_ = Program::told;
+    kill_deadline_ = now + pool_.kill_grace;
+    child_.input.reset();
+}
+
+// --- deadlines ----------------------------------------------------------------------------------
+
+bool Relay::waits_for_body() const
+{
+    return child_.input && client_.body().empty() && !client_.body_ended();
+}
+
+// The program is idle only while nothing else is waited for.
+TimePoint Relay::idle_deadline() const
+{
+    if (program_ != Program::running || client_.output_pending() || waits_for_body())
+        return never;
+    return deadline_after(program_time_, pool_.script_idle_timeout);
+}
+
+TimePoint Relay::body_deadline() const
+{
+    if (reply_ == Reply::ended || !waits_for_body())
+        return never;
+    return deadline_after(body_time_, pool_.body_timeout);
+}
+
+TimePoint Relay::send_deadline() const
+{
+    return client_.output_pending() ? deadline_after(send_time_, pool_.send_timeout) : never;
+}
+
+// When a reply is ended although not all is known: the exit status after the end of stdout, or
+// the end of stdout after the exit (somebody whom the program left behind still holds it).
+TimePoint Relay::end_deadline() const
+{
+    if (reply_ == Reply::ended)
+        return never;
+    if (!child_.output)
+        return program_ == Program::over ? TimePoint::min() : output_end_ + exit_wait;
+    // What the client has not taken yet, and what keeps coming, is never cut.
+    if (exited_ == never || client_.output_pending())
+        return never;
+    return std::max(exited_, program_time_) + pool_.drain_time;
+}
+
+TimePoint Relay::request_deadline() const
+{
+    const bool served = reply_ == Reply::ended && program_ != Program::running;
+    return served ? never : deadline_after(started_, pool_.request_timeout);
+}
+
+void Relay::watch_clock(TimePoint now)
+{
+    const std::size_t left = client_.output_left();
+    if (left != output_left_) {
+        output_left_ = left;
+        send_time_ = program_time_ = now;  // the program had to wait for the client
+    }
+    if (now >= send_deadline() && !client_.gone()) {
+        logging::info("[%s] %s: the client took nothing for send_timeout (%s)",
+                      pool_.name.c_str(),
+                      outcome_.script.c_str(),
+                      seconds(pool_.send_timeout).c_str());
+        client_.give_up();
+        abandon(499, now);
+    }
+    watch_limits(now);
+    if (now >= kill_deadline_ && program_ == Program::told) {
+        child_.signal(SIGKILL);
+        program_ = Program::killed;
+        kill_deadline_ = now + give_up_after;
+    } else if (now >= kill_deadline_ && program_ == Program::killed) {
+        logging::error("[%s] %s (%d) does not end although it was killed",
+                       pool_.name.c_str(),
+                       outcome_.script.c_str(),
+                       child_.pid());
+        program_ = Program::over;
+        kill_deadline_ = never;
+        child_.output.reset();
+    }
+}
+
+void Relay::watch_limits(TimePoint now)
+{
+    if (now >= request_deadline())
+        fail(504, "ran longer than request_timeout (" + seconds(pool_.request_timeout) + ")", now);
+    else if (now >= idle_deadline())
+        fail(504,
+             "neither read nor wrote for script_idle_timeout (" +
+                 seconds(pool_.script_idle_timeout) + ")",
+             now);
+    else if (now >= body_deadline())
+        fail(408,
+             "nothing of the request body came for body_timeout (" + seconds(pool_.body_timeout) +
+                 ")",
+             now);
+}
+
+// --- the end ------------------------------------------------------------------------------------
+
+void Relay::settle(TimePoint now)
+{
+    if (reply_ != Reply::ended && now >= end_deadline()) {
+        if (child_.output)
+            logging::info("[%s] %s has exited, but a process it left behind holds its stdout",
+                          pool_.name.c_str(),
+                          outcome_.script.c_str());
+        end_reply(now);
+    }
+    // The program may go on after its reply; the web server need not wait for that.
+    if (reply_ == Reply::ended && !client_.output_pending())
+        client_.shut_down();
+    if (done()) {
+        read_errors();
+        errors_.end();
+    }
+}
+
+void Relay::end_reply(TimePoint now)
+{
+    const std::string how = outcome_.exit ? describe(*outcome_.exit) : "closed its stdout";
+    if (reply_ == Reply::header) {
+        if (response_.end() != Response::Verdict::complete) {
+            fail(502, response_.reason() + "; the program " + how, now);
+            return;
+        }
+        reply_ = Reply::body;
+        outcome_.status = response_.status();
+        outcome_.header = response_.header();
+        send_body(response_.rest(), response_.header());
+    }
+    const bool all_sent = !body_left_ || *body_left_ == 0;
+    const bool crashed = outcome_.exit && outcome_.exit->signalled && !body_left_;
+    if (crashed || !all_sent) {
+        fail(502, "the reply is cut short; the program " + how, now);
+        return;
+    }
+    client_.finish({}, outcome_.exit ? outcome_.exit->app_status() : 0);
+    close_reply();
+}
+
+// Replies with an error, or makes the transfer fail when the header is out; ends the program.
+void Relay::fail(int status, const std::string& reason, TimePoint now)
+{
+    const std::string effect = reply_ == Reply::header ? std::to_string(status)
+                               : reply_ == Reply::body ? "transfer aborted"
+                                                       : "ended after its reply";
+    logging::warning("[%s] %s (%d), %s: %s: %s",
+                     pool_.name.c_str(),
+                     outcome_.script.c_str(),
+                     child_.pid(),
+                     handler::request_line(client_.params()).c_str(),
+                     effect.c_str(),
+                     reason.c_str());
+    if (reply_ == Reply::header) {
+        const std::string reply = handler::error_reply(status);
+        const std::size_t header_size = reply.find("\r\n\r\n") + 4;
+        outcome_.status = status;
+        outcome_.header = reply.substr(0, header_size);
+        outcome_.body_bytes = reply.size() - header_size;
+        client_.finish(reply, outcome_.exit ? outcome_.exit->app_status() : 0);
+    } else if (reply_ == Reply::body) {
+        client_.abort();
+    }
+    close_reply();
+    terminate(now);
+}
+
+// What the program still writes is read and dropped, so that it can end.
+void Relay::close_reply()
+{
+    reply_ = Reply::ended;
+    errors_.reply_ended();
+}
+
+}  // namespace cgi
