@@ -1,0 +1,4 @@
+#!/usr/bin/perl
+use strict;
+use warnings;
+print "Content-Type: text/plain\r\n\r\nhello from perl\n";

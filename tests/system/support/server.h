@@ -1,0 +1,92 @@
+// server.h - one running tricorn in a directory of its own, with the test programs beneath root/.
+// Units    time is milliseconds.
+// Errors   throws std::runtime_error when the server does not come up (with its log).
+// Owner    the test. The destructor stops the server and CHECKs that nothing of it is left: no
+// process,
+//          no socket file, no report of a sanitizer.
+#pragma once
+
+#include "tests/system/support/fastcgi_client.h"
+#include "tests/system/support/process.h"
+#include "tests/system/support/temp_dir.h"
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+struct Setup {
+    std::string pool{};    // lines of [www]; a key that stands here replaces our default
+    std::string global{};  // lines of [global]
+    std::string more{};    // further sections
+    std::vector<std::string> arguments{};  // beside -c FILE
+    std::map<std::string, std::string> environment{};
+    std::map<int, rlim_t> limits{};
+    bool wait = true;  // until the socket accepts
+};
+
+class Server {
+public:
+    explicit Server(const Setup& setup = {});
+    Server(const Server&) = delete;
+    Server& operator=(const Server&) = delete;
+    ~Server();
+
+    const TempDir& directory() const { return directory_; }
+    std::string root() const { return directory_ / "root"; }
+    std::string socket() const { return directory_ / "s"; }
+    std::string address() const { return "unix:" + socket(); }
+    std::string configuration() const { return directory_ / "tricorn.conf"; }
+
+    // Requests as nginx sends them; the script is a name beneath root/.
+    Request get(const std::string& script, const std::string& query = "") const;
+    Request post(const std::string& script, const std::string& query, std::string body) const;
+    Reply ask(const Request& request, Milliseconds patience = PATIENCE) const;
+    // A GET of the program `act` with these steps.
+    Reply act(const std::string& steps) const { return ask(get("act", steps)); }
+    bool serves() const;  // one request is answered with 200
+
+    // Writes the configuration anew (the caller signals HUP) or adds a program.
+    void configure(const Setup& setup);
+    std::string add_program(const std::string& name,
+                            std::string_view text,
+                            mode_t mode = 0755) const;
+
+    pid_t pid() const { return process_->pid(); }
+    Process& process() { return *process_; }
+    void signal(int signo) const { process_->signal(signo); }
+    std::vector<pid_t> workers() const;
+    bool wait_workers(std::size_t count, Milliseconds patience = PATIENCE) const;
+    std::vector<pid_t> programs() const;  // everything that runs beneath the workers
+    // What was sent to stderr, and waiting until it holds a text.
+    std::string log() const;
+    bool wait_log(std::string_view text, Milliseconds patience = PATIENCE) const;
+
+    // Stops it with the signal; nullopt: it did not end in time.
+    std::optional<ExitStatus> stop(int signo, Milliseconds patience = PATIENCE);
+    void start(const Setup& setup = {});  // again, after a stop
+    // The socket file may stay: the server was killed, or the test holds it.
+    void leaves_socket() { socket_stays_ = true; }
+    // The default configuration of a test server.
+    std::string configuration_text(const Setup& setup) const;
+
+private:
+    void launch(const Setup& setup);
+    void check_nothing_left();
+
+    TempDir directory_;
+    std::optional<Process> process_;
+    bool socket_stays_ = false;
+};
+
+// Where things are: the environment of the test run says it.
+std::string binary();
+std::string source_file(const std::string& name);
+std::string build_file(const std::string& name);
+
+// Runs the binary with arguments to its end.
+Finished tricorn(std::vector<std::string> arguments,
+                 std::map<std::string, std::string> environment = {});
+
+// A step's argument as `act` wants it: every byte that is not a letter or digit as %XX.
+std::string encode(std::string_view bytes);
