@@ -12,6 +12,8 @@
 #include <string>
 #include <string_view>
 
+#include <sys/types.h>
+
 namespace logging {
 
 class Output {
@@ -44,13 +46,15 @@ public:
 private:
     Output() = default;
     bool write_all(std::string_view bytes) noexcept;
+    ssize_t write_some(std::string_view bytes) const noexcept;
     bool wait_writable(int& patience_ms) const noexcept;
 
     std::string path_;
     UniqueFd owned_;  // empty: fd_ is borrowed
     int fd_ = -1;
     bool socket_ = false;
-    bool cut_ = false;  // the last line went out in part: the next one starts a new line
+    bool blocking_ = false;  // a pipe or terminal that could not be opened again
+    bool cut_ = false;       // the last line went out in part: the next one starts a new line
     int error_ = 0;
     std::uint64_t lost_ = 0;
 };

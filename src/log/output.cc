@@ -1,0 +1,163 @@
+#include "log/output.h"
+
+#include "base/error.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace logging {
+
+namespace {
+
+// How long one line may hold up the server when a reader is slow.
+constexpr int patience = 100;  // milliseconds
+
+// Non-blocking: a FIFO without a reader must not stop the start. O_RDWR makes opening it succeed,
+// and the first lines wait there for the reader.
+UniqueFd open_file(const std::string& path)
+{
+    const int flags = O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+    UniqueFd fd(::open(path.c_str(), O_WRONLY | flags, 0640));
+    if (!fd && errno == ENXIO)
+        fd = UniqueFd(::open(path.c_str(), O_RDWR | flags, 0640));
+    return fd;
+}
+
+bool may_block(int fd)
+{
+    struct stat status {};
+    return ::fstat(fd, &status) == 0 && (S_ISFIFO(status.st_mode) || ::isatty(fd) == 1);
+}
+
+// A description of our own of an inherited pipe or terminal. O_NONBLOCK on the inherited one would
+// show in every process that shares it. Empty without /proc, and when the pipe is another user's.
+UniqueFd open_again(int fd)
+{
+    const auto link = "/proc/self/fd/" + std::to_string(fd);
+    return UniqueFd(::open(link.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
+}
+
+bool is_socket(int fd)
+{
+    struct stat status {};
+    return ::fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
+}
+
+}  // namespace
+
+Output Output::standard(int fd)
+{
+    Output output;
+    if (may_block(fd))
+        output.owned_ = open_again(fd);
+    output.blocking_ = !output.owned_ && may_block(fd);
+    output.fd_ = output.owned_ ? output.owned_.get() : fd;
+    output.socket_ = is_socket(fd);
+    return output;
+}
+
+Output Output::file(std::string path)
+{
+    Output output;
+    output.owned_ = open_file(path);
+    if (!output.owned_)
+        throw_errno("cannot open the log file " + path);
+    output.fd_ = output.owned_.get();
+    output.path_ = std::move(path);
+    return output;
+}
+
+bool Output::write(std::string_view line) noexcept
+{
+    const bool written = (!cut_ || write_all("\n")) && write_all(line);
+    if (!written)
+        ++lost_;
+    return written;
+}
+
+bool Output::write_all(std::string_view bytes) noexcept
+{
+    int left_ms = lost_ > 0 ? 0 : patience;
+    cut_ = false;
+    for (std::size_t done = 0; done < bytes.size();) {
+        if (blocking_ && !wait_writable(left_ms)) {
+            error_ = EAGAIN;
+            cut_ = done > 0;
+            return false;
+        }
+        const ssize_t n = write_some(bytes.substr(done));
+        if (n > 0) {
+            done += static_cast<std::size_t>(n);
+            continue;
+        }
+        if (n < 0 && errno == EINTR)
+            continue;
+        error_ = n < 0 ? errno : EIO;
+        if (error_ != EAGAIN || left_ms-- <= 0 || !wait_writable(left_ms)) {
+            cut_ = done > 0;
+            return false;
+        }
+    }
+    return true;
+}
+
+ssize_t Output::write_some(std::string_view bytes) const noexcept
+{
+    if (socket_)
+        return ::send(fd_, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    // A pipe that poll(2) calls writable takes PIPE_BUF bytes without blocking, not more.
+    return ::write(fd_,
+                   bytes.data(),
+                   blocking_ ? std::min<std::size_t>(bytes.size(), PIPE_BUF) : bytes.size());
+}
+
+// False when the time is up. What is left of it is for the rest of the same line.
+bool Output::wait_writable(int& patience_ms) const noexcept
+{
+    constexpr int step = 10;
+    pollfd ready{fd_, POLLOUT, 0};
+    for (;;) {
+        const int wait = std::min(patience_ms, step);
+        if (::poll(&ready, 1, wait) > 0)
+            return true;
+        if (wait <= 0)
+            return false;
+        patience_ms -= wait;
+    }
+}
+
+UniqueFd Output::reopen() noexcept
+{
+    error_ = 0;
+    if (path_.empty())
+        return UniqueFd();
+    auto fresh = open_file(path_);
+    UniqueFd copy(fresh ? ::fcntl(fresh.get(), F_DUPFD_CLOEXEC, 3) : -1);
+    if (!copy) {
+        error_ = errno;
+        return UniqueFd();
+    }
+    adopt(std::move(fresh));
+    return copy;
+}
+
+void Output::adopt(UniqueFd fd) noexcept
+{
+    if (!fd)
+        return;
+    owned_ = std::move(fd);
+    fd_ = owned_.get();
+    socket_ = is_socket(fd_);
+    blocking_ = false;
+    cut_ = false;
+}
+
+}  // namespace logging
