@@ -2,14 +2,13 @@
 // Units    backlog is connections (the kernel caps it at net.core.somaxconn).
 // Errors   open() and adopt() throw StartError (exit 1) saying what is in the way.
 // Owner    the arbiter; workers inherit the descriptors and never unlink.
-// Source   gunicorn's sock.py and systemd.py; php-fpm's test connect; sd_listen_fds(3).
+// Source   gunicorn's sock.py; php-fpm's test connect; accept(2) for the errors.
 #pragma once
 
 #include "base/unique_fd.h"
 #include "net/address.h"
 
 #include <string>
-#include <vector>
 
 #include <sys/types.h>
 
@@ -47,6 +46,7 @@ public:
 
 private:
     Listener(UniqueFd fd, const Address& address, bool tcp);
+    static Listener open_inherited(const Address& address);
 
     UniqueFd fd_;
     Address address_;
@@ -62,7 +62,7 @@ struct Accepted {
         accepted,
         would_block,   // nobody waits
         retry,         // that connection was gone, try the next at once
-        no_resources,  // descriptors or memory: pause, do not spin
+        no_resources,  // descriptors, memory, permission: pause, do not spin
         fatal,         // the listening socket is of no use any more
     };
     Outcome outcome = Outcome::fatal;
@@ -70,19 +70,5 @@ struct Accepted {
     int error = 0;
 };
 Accepted accept(int listener, bool tcp) noexcept;
-
-// Sockets handed over by systemd (LISTEN_FDS), close-on-exec; the variables leave the environment.
-struct InheritedSocket {
-    UniqueFd fd;
-    std::string name;  // FileDescriptorName=, else ""
-};
-std::vector<InheritedSocket> listen_fds();
-
-// The same variables read without libsystemd: how many descriptors from 3 on, and their names.
-// Empty unless `pid` is that of the process `self` and all of it makes sense.
-std::vector<std::string> read_listen_names(const char* pid,
-                                           const char* fds,
-                                           const char* names,
-                                           pid_t self);
 
 }  // namespace net

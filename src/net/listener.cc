@@ -1,0 +1,315 @@
+#include "net/listener.h"
+
+#include "base/error.h"
+#include "log/log.h"
+
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <cstring>
+#include <optional>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include <fcntl.h>
+#include <grp.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pwd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace net {
+
+namespace {
+
+[[noreturn]] void fail(const std::string& what, int error)
+{
+    throw StartError(exit_failure, what + ": " + errno_text(error));
+}
+
+UniqueFd make_socket(const Address& address)
+{
+    UniqueFd fd(::socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    if (!fd)
+        fail("cannot make a socket for " + address.text, errno);
+    return fd;
+}
+
+void set_option(int fd, int level, int option)
+{
+    const int on = 1;
+    if (::setsockopt(fd, level, option, &on, sizeof on) != 0)
+        fail("cannot set a socket option", errno);
+}
+
+// --- Unix sockets -------------------------------------------------------------------------------
+
+// Connects to a socket that is in the way: only one that refuses is a left-over.
+void check_stale(const Address& address)
+{
+    const UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    if (!probe)
+        fail("cannot make a socket", errno);
+    const int error = ::connect(probe.get(), address.get(), address.length) == 0 ? 0 : errno;
+    switch (error) {
+    case ECONNREFUSED:
+    case ENOENT: return;
+    case 0:
+    case EAGAIN:  // its backlog is full: it lives
+    case EINPROGRESS:
+        throw StartError(exit_failure, "another server is listening on " + address.path);
+    default: fail("cannot tell whether another server is listening on " + address.path, error);
+    }
+}
+
+void remove_stale(const Address& address)
+{
+    struct stat status {};
+    if (::lstat(address.path.c_str(), &status) != 0) {
+        if (errno == ENOENT)
+            return;
+        fail("cannot look at " + address.path, errno);
+    }
+    if (!S_ISSOCK(status.st_mode))
+        throw StartError(exit_failure, address.path + " is in the way and is no socket");
+    check_stale(address);
+    if (::unlink(address.path.c_str()) != 0 && errno != ENOENT)
+        fail("cannot remove the stale socket " + address.path, errno);
+    logging::info("removed the stale socket %s", address.path.c_str());
+}
+
+std::optional<unsigned> parse_id(const std::string& text)
+{
+    unsigned id = 0;
+    const auto* const end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data(), end, id);
+    return error == std::errc() && stop == end ? std::optional(id) : std::nullopt;
+}
+
+uid_t find_owner(const std::string& name)
+{
+    if (name.empty())
+        return static_cast<uid_t>(-1);
+    if (const auto id = parse_id(name))
+        return *id;
+    const auto* const user = ::getpwnam(name.c_str());
+    if (user == nullptr)
+        throw StartError(exit_failure, "listen_owner: there is no user " + name);
+    return user->pw_uid;
+}
+
+gid_t find_group(const std::string& name)
+{
+    if (name.empty())
+        return static_cast<gid_t>(-1);
+    if (const auto id = parse_id(name))
+        return *id;
+    const auto* const group = ::getgrnam(name.c_str());
+    if (group == nullptr)
+        throw StartError(exit_failure, "listen_group: there is no group " + name);
+    return group->gr_gid;
+}
+
+// Through a descriptor of the file, so that whoever can write the directory cannot put another
+// file in its place meanwhile. Returns what the file is.
+struct stat set_permissions(const std::string& path, const ListenOptions& options)
+{
+    const UniqueFd file(::open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    struct stat status {};
+    if (!file || ::fstat(file.get(), &status) != 0)
+        fail("cannot look at the new socket " + path, errno);
+    if (!S_ISSOCK(status.st_mode))
+        throw StartError(exit_failure, path + " was replaced while it was made");
+    const auto owner = find_owner(options.owner);
+    const auto group = find_group(options.group);
+    if ((!options.owner.empty() || !options.group.empty()) &&
+        ::fchownat(file.get(), "", owner, group, AT_EMPTY_PATH) != 0)
+        fail("cannot give " + path + " to " + options.owner + ":" + options.group, errno);
+    const auto link = "/proc/self/fd/" + std::to_string(file.get());
+    if (::chmod(link.c_str(), options.mode) != 0)
+        fail("cannot set the mode of " + path, errno);
+    return status;
+}
+
+// Nobody can connect between bind and listen, and until the mode is set nobody but us may.
+void bind_unix(int fd, const Address& address)
+{
+    const mode_t old_mask = ::umask(0177);
+    const int error = ::bind(fd, address.get(), address.length) == 0 ? 0 : errno;
+    ::umask(old_mask);
+    if (error == ENOENT)
+        fail("cannot make the socket " + address.path + ", is its directory there?", error);
+    if (error != 0)
+        fail("cannot make the socket " + address.path, error);
+}
+
+// --- TCP ----------------------------------------------------------------------------------------
+
+// Returns the errno of what failed, 0 for success.
+int try_listen_tcp(int fd, const Address& address, int backlog)
+{
+    if (::bind(fd, address.get(), address.length) != 0 || ::listen(fd, backlog) != 0)
+        return errno;
+    return 0;
+}
+
+UniqueFd listen_tcp(const Address& address, const ListenOptions& options)
+{
+    for (int attempt = 1;; ++attempt) {
+        auto fd = make_socket(address);
+        set_option(fd.get(), SOL_SOCKET, SO_REUSEADDR);
+        if (address.kind == Address::Kind::ipv6)
+            set_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY);
+        const int error = try_listen_tcp(fd.get(), address, options.backlog);
+        if (error == 0)
+            return fd;
+        if (error != EADDRINUSE || attempt >= options.attempts)
+            fail("cannot listen on " + address.text, error);
+        logging::warning("%s is in use, trying again in a second (%d of %d)",
+                         address.text.c_str(),
+                         attempt,
+                         options.attempts);
+        std::this_thread::sleep_for(std::chrono::seconds(1));
+    }
+}
+
+// --- inherited ----------------------------------------------------------------------------------
+
+int int_option(int fd, int option)
+{
+    int value = 0;
+    socklen_t length = sizeof value;
+    return ::getsockopt(fd, SOL_SOCKET, option, &value, &length) == 0 ? value : -1;
+}
+
+void prepare_inherited(int fd)
+{
+    const auto name = "descriptor " + std::to_string(fd);
+    const int type = int_option(fd, SO_TYPE);
+    if (type < 0)
+        fail(name + " is no socket that could be listened on", errno);
+    if (type != SOCK_STREAM || int_option(fd, SO_ACCEPTCONN) != 1)
+        throw StartError(exit_failure, name + " is no listening stream socket");
+    const int flags = ::fcntl(fd, F_GETFL);
+    if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 ||
+        ::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)
+        fail("cannot prepare " + name, errno);
+}
+
+}  // namespace
+
+Listener::Listener(UniqueFd fd, const Address& address, bool tcp)
+    : fd_(std::move(fd)), address_(address), tcp_(tcp)
+{
+}
+
+Listener Listener::open(const Address& address, const ListenOptions& options)
+{
+    if (address.kind == Address::Kind::inherited_fd)
+        return open_inherited(address);
+    if (address.is_tcp())
+        return Listener(listen_tcp(address, options), address, true);
+
+    remove_stale(address);
+    Listener listener(make_socket(address), address, false);
+    bind_unix(listener.fd(), address);
+    listener.claim();
+    try {
+        const auto file = set_permissions(address.path, options);
+        listener.device_ = file.st_dev;
+        listener.inode_ = file.st_ino;
+        if (::listen(listener.fd(), options.backlog) != 0)
+            fail("cannot listen on " + address.path, errno);
+    } catch (...) {
+        listener.unlink_if_ours();
+        throw;
+    }
+    return listener;
+}
+
+// The number comes from a configuration: only a listening socket is taken over, and closed later.
+Listener Listener::open_inherited(const Address& address)
+{
+    prepare_inherited(address.fd);
+    return adopt(UniqueFd(address.fd), address);
+}
+
+Listener Listener::adopt(UniqueFd fd)
+{
+    prepare_inherited(fd.get());
+    const auto address = Address::of_socket(fd.get());
+    return Listener(std::move(fd), address, address.is_tcp());
+}
+
+Listener Listener::adopt(UniqueFd fd, const Address& address)
+{
+    prepare_inherited(fd.get());
+    const bool tcp = Address::of_socket(fd.get()).is_tcp();
+    return Listener(std::move(fd), address, tcp);
+}
+
+std::string Listener::bound() const
+{
+    return Address::of_socket(fd_.get()).text;
+}
+
+void Listener::claim() noexcept
+{
+    struct stat status {};
+    if (address_.path.empty() || ::lstat(address_.path.c_str(), &status) != 0 ||
+        !S_ISSOCK(status.st_mode))
+        return;
+    owner_ = ::getpid();
+    device_ = status.st_dev;
+    inode_ = status.st_ino;
+}
+
+void Listener::unlink_if_ours() noexcept
+{
+    struct stat status {};
+    if (owner_ != ::getpid() || ::lstat(address_.path.c_str(), &status) != 0)
+        return;
+    owner_ = 0;
+    if (S_ISSOCK(status.st_mode) && status.st_dev == device_ && status.st_ino == inode_)
+        ::unlink(address_.path.c_str());
+}
+
+Accepted accept(int listener, bool tcp) noexcept
+{
+    using Outcome = Accepted::Outcome;
+    UniqueFd fd(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
+    if (fd) {
+        const int on = 1;
+        if (tcp)
+            ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        return {Outcome::accepted, std::move(fd), 0};
+    }
+    const int error = errno;
+    const auto failed = [&](Outcome outcome) { return Accepted{outcome, UniqueFd(), error}; };
+    switch (error) {
+    case EAGAIN: return failed(Outcome::would_block);
+    // The rest as accept(2) tells: errors of the network that belong to the new connection.
+    case EINTR:
+    case ECONNABORTED:
+    case EPROTO:
+    case ENETDOWN:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case ENONET:
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case ETIMEDOUT: return failed(Outcome::retry);
+    case EPERM:  // a security module denies each call: no reason to spin
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM: return failed(Outcome::no_resources);
+    default: return failed(Outcome::fatal);
+    }
+}
+
+}  // namespace net
