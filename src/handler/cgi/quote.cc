@@ -1,0 +1,12 @@
+#include "handler/cgi/quote.h"
+
+#include "base/text.h"
+
+namespace cgi {
+
+std::string quoted(std::string_view text, std::size_t limit)
+{
+    return "'" + text::escape_control(text.substr(0, limit)) + (text.size() > limit ? "'..." : "'");
+}
+
+}  // namespace cgi
