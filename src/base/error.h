@@ -7,14 +7,12 @@
 #include <utility>
 
 // Exit codes, as EXIT STATUS in tricorn(8) lists them.
-enum ExitCode : int {
-    exit_ok = 0,
-    exit_failure = 1,
-    exit_worker_boot = 3,
-    exit_handler_load = 4,
-    exit_usage = 64,
-    exit_config = 78,
-};
+inline constexpr int exit_ok = 0;
+inline constexpr int exit_failure = 1;
+inline constexpr int exit_worker_boot = 3;
+inline constexpr int exit_handler_load = 4;
+inline constexpr int exit_usage = 64;
+inline constexpr int exit_config = 78;
 
 // Ends the program with a message and an exit code.
 class StartError : public std::runtime_error {
