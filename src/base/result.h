@@ -9,10 +9,10 @@
 template <class Value, class Error>
 class Result {
 public:
-    Result(Value value)
-        : held_(std::in_place_index<0>, std::move(value)) {}  // NOLINT(google-explicit-constructor)
-    Result(Error error)
-        : held_(std::in_place_index<1>, std::move(error)) {}  // NOLINT(google-explicit-constructor)
+    // NOLINTNEXTLINE(google-explicit-constructor): "return value;" is the point.
+    Result(Value value) : held_(std::in_place_index<0>, std::move(value)) {}
+    // NOLINTNEXTLINE(google-explicit-constructor)
+    Result(Error error) : held_(std::in_place_index<1>, std::move(error)) {}
 
     explicit operator bool() const noexcept { return held_.index() == 0; }
     Value& value() { return std::get<0>(held_); }
