@@ -14,6 +14,9 @@ namespace {
 // One read takes a whole record of the largest size that web servers send.
 constexpr std::size_t buffer_size = 64 << 10;
 
+// Answers to management records that wait for the peer to read them.
+constexpr std::size_t max_answers = 64 << 10;
+
 // How much drain() drops in one call, so that a flood cannot hold the worker.
 constexpr int max_drain_reads = 16;
 
@@ -48,8 +51,9 @@ void Connection::receive()
         input_ = {buffer_.get(), static_cast<std::size_t>(got)};
         parse();
     } else if (got == 0) {
+        // Only who has sent a whole request may have shut down the sending side on purpose.
         eof_ = true;
-        gone_ = gone_ || tcp_ || !head_;
+        gone_ = gone_ || tcp_ || !body_ended_;
     } else if (!would_block(errno)) {
         gone_ = true;
     }
@@ -93,14 +97,29 @@ void Connection::parse()
         case Event::Kind::body: body_ = event.bytes; break;
         case Event::Kind::body_end: body_ended_ = true; break;
         case Event::Kind::aborted: aborted_ = true; break;
-        case Event::Kind::refused: refused_ = true; [[fallthrough]];
-        case Event::Kind::reply:
-            queue_.append(event.bytes);
-            flush();
-            break;
+        case Event::Kind::refused:
+            answer(event.bytes);
+            refused_ = true;
+            input_ = {};
+            return;
+        case Event::Kind::reply: answer(event.bytes); break;
         case Event::Kind::error: fail(event.bytes); return;
         }
     }
+}
+
+// A peer that asks on and on and does not read the answers must not fill the memory with them.
+void Connection::answer(std::string_view record)
+{
+    if (!output_pending())
+        answers_left_ = 0;
+    answers_left_ += record.size();
+    if (answers_left_ > max_answers) {
+        fail("the answers to management records are not read");
+        return;
+    }
+    queue_.append(record);
+    flush();
 }
 
 void Connection::consume(std::size_t bytes)
@@ -203,6 +222,11 @@ void Connection::send_queue_and(const iovec* more, int count)
     taken -= from_queue;
     if (sent_ == queue_.size()) {
         queue_.clear();
+        sent_ = 0;
+    }
+    // Who always writes a little more than the peer takes must not make the queue grow for ever.
+    if (sent_ > queue_.size() / 2) {
+        queue_.erase(0, sent_);
         sent_ = 0;
     }
     for (int i = 1; i < used; ++i) {

@@ -51,7 +51,10 @@ public:
     // Nothing will follow what body() holds: end of STDIN, or of the connection.
     bool body_ended() const { return body_ended_ || eof_ || gone_; }
     // The buffer is free, and more may come.
-    bool wants_input() const { return body_.empty() && !eof_ && !gone_ && error_.empty(); }
+    bool wants_input() const
+    {
+        return body_.empty() && !eof_ && !gone_ && !refused_ && error_.empty();
+    }
 
     bool aborted() const { return aborted_; }
     bool gone() const { return gone_; }
@@ -81,6 +84,7 @@ public:
 private:
     void parse();
     void fail(std::string_view reason);
+    void answer(std::string_view record);
     void append_stream(std::uint8_t type, std::string_view bytes);
     void send_queue_and(const iovec* more, int count);
 
@@ -102,7 +106,8 @@ private:
     std::string error_;
 
     std::string queue_;
-    std::size_t sent_ = 0;  // how much of queue_ the socket has taken
+    std::size_t sent_ = 0;          // how much of queue_ the socket has taken
+    std::size_t answers_left_ = 0;  // at most so much of it are answers to management records
 };
 
 }  // namespace fcgi
