@@ -4,7 +4,7 @@
 
 namespace cgi {
 
-std::string quoted(std::string_view text, std::size_t limit)
+std::string in_quotes(std::string_view text, std::size_t limit)
 {
     return "'" + text::escape_control(text.substr(0, limit)) + (text.size() > limit ? "'..." : "'");
 }

@@ -11,6 +11,6 @@
 namespace cgi {
 
 // 'text' in single quotes, without control characters.
-std::string quoted(std::string_view text, std::size_t limit = 120);
+std::string in_quotes(std::string_view text, std::size_t limit = 120);
 
 }  // namespace cgi

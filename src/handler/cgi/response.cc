@@ -220,7 +220,7 @@ Response::Step Response::bad(std::string_view what, std::string_view shown)
 {
     reason_ = "line " + std::to_string(lines_) + " of the header ";
     reason_ += what;
-    reason_ += ": " + quoted(shown);
+    reason_ += ": " + in_quotes(shown);
     return Step::bad;
 }
 

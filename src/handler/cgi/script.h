@@ -1,5 +1,6 @@
 // script.h - finds the program that a request asks for, beneath the pool's root and nowhere else.
-// Errors   Refusal: the status for the client and the reason for the log.
+// Errors   Refusal: the status for the client and the reason for the log. The constructor throws
+//          StartError, with the path in its text.
 // Owner    the handler keeps one Resolver for each worker; a Script lives as long as its request.
 // Source   RFC 3875 section 4.1; openat2(2) RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS.
 #pragma once
@@ -7,7 +8,10 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "fcgi/params.h"
+#include "handler/cgi/root.h"
+#include "handler/cgi/sent_path.h"
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,28 +28,40 @@ struct Script {
 };
 
 struct Refusal {
-    int status = 0;      // 400, 403, 404, 500
+    int status = 0;      // 400, 403, 404, 500, 503
     std::string reason;  // for the log; never sent to the client
 };
 
 struct ScriptRules {
-    std::string root;    // directory; empty when script is set
-    std::string script;  // one program for every request
-    std::string mount;   // URI prefix
-    std::vector<std::string> allowed_paths;
-    std::vector<std::string> allowed_extensions;
+    std::string root;                             // directory; empty when script is set
+    std::string script;                           // one program for every request
+    std::string mount;                            // URI prefix; "/" maps every URI path to the root
+    std::vector<std::string> allowed_paths;       // fnmatch(3); '*' does not match a slash
+    std::vector<std::string> allowed_extensions;  // ".cgi", compared byte by byte
+    bool use_openat2 = true;                      // false: as on a kernel without it
 };
 
 class Resolver {
 public:
-    // Opens the root. Throws std::system_error, with the path in its text.
     explicit Resolver(ScriptRules rules);
 
     Result<Script, Refusal> resolve(const fcgi::Params& params) const;
 
 private:
+    Result<Script, Refusal> fixed(const fcgi::Params& params) const;
+    Result<Script, Refusal> mounted(const fcgi::Params& params) const;
+    Result<Script, Refusal> named(const fcgi::Params& params) const;
+
+    Result<Script, Refusal> find(SentPath path) const;
+    std::optional<Result<Script, Refusal>> look_at(const std::string& name, bool whole) const;
+    std::optional<Refusal> check(const Script& script, bool whole) const;
+    static void split(Script& script, std::string_view uri, std::string_view sent);
+    UniqueFd open(const std::string& name, int flags) const;
+    bool allowed(const std::string& path) const;
+
     ScriptRules rules_;
-    UniqueFd root_;
+    bool mounted_;  // the URI path is looked up, not SCRIPT_FILENAME
+    Root root_;
 };
 
 }  // namespace cgi

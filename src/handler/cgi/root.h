@@ -1,0 +1,42 @@
+// root.h - a directory, and the way to open what lies beneath it and nothing else.
+// Errors   the constructor throws StartError, with the path in its text; open() leaves errno,
+//          EXDEV when the name leads out of the directory.
+// Owner    the Resolver, for the life of its worker.
+// Source   openat2(2) RESOLVE_BENEATH; check-then-open by path is what CVE-2007-1741 is about.
+#pragma once
+
+#include "base/unique_fd.h"
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace cgi {
+
+class Root {
+public:
+    // With use_openat2 false it works as on a kernel without that call.
+    explicit Root(const std::string& directory, bool use_openat2 = true);
+
+    // `name` is relative, without "", "." and ".." components ("." alone is the directory).
+    // Symbolic links are followed as long as they stay beneath; without openat2 none is.
+    UniqueFd open(const std::string& name, int flags) const;
+
+    // The name of `path` beneath the directory; both without "", "." and ".." components and
+    // without a slash at the front. nullopt when it lies elsewhere. Compares text only.
+    std::optional<std::string_view> relative(std::string_view path) const;
+
+    const std::string& path() const { return path_; }  // absolute, "" for "/"
+
+private:
+    UniqueFd open_confined(const std::string& name, int flags) const;
+    UniqueFd open_real(const std::string& name, int flags) const;
+    UniqueFd open_stepwise(const std::string& name, int flags) const;
+
+    UniqueFd directory_;
+    std::string path_;       // as the administrator wrote it
+    std::string real_path_;  // the same without symbolic links: what $realpath_root gives
+    bool use_openat2_;
+};
+
+}  // namespace cgi
