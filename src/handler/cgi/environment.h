@@ -1,7 +1,9 @@
 // environment.h - builds the environment of a CGI program from the request's parameters.
 // Pure: no I/O, nothing of the server's own environment.
-// Errors   nullopt-free: what may not pass is left out; a missing or wrong meta-variable that makes
-//          the request unusable is a Refusal (400).
+// Units    one variable for each name, sorted by name, so that it is always the same.
+// Errors   what may not pass is left out; a missing or wrong meta-variable that makes the request
+//          unusable is a Refusal (400).
+// Owner    the caller; it must live until the program has been started.
 // Source   RFC 3875 section 4.1; httpoxy (CVE-2016-5385); suexec's list of safe variables.
 #pragma once
 
@@ -10,7 +12,10 @@
 #include "handler/cgi/script.h"
 
 #include <map>
+#include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace cgi {
@@ -23,12 +28,20 @@ struct EnvironmentRules {
 // A block for execve(2): "NAME=value" strings and the pointers to them.
 class Environment {
 public:
-    explicit Environment(std::vector<std::string> entries);
+    using Variable = std::pair<std::string_view, std::string_view>;
+
+    explicit Environment(std::span<const Variable> variables);
+    Environment(const Environment&) = delete;  // pointers_ point into block_
+    Environment& operator=(const Environment&) = delete;
+    Environment(Environment&&) = default;  // a moved vector keeps its memory
+    Environment& operator=(Environment&&) = default;
+    ~Environment() = default;
+
     char* const* envp() const { return pointers_.data(); }
-    const std::vector<std::string>& entries() const { return entries_; }
+    std::vector<std::string_view> entries() const;
 
 private:
-    std::vector<std::string> entries_;
+    std::vector<char> block_;
     std::vector<char*> pointers_;
 };
 
