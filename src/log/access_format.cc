@@ -1,5 +1,6 @@
 #include "log/access_format.h"
 
+#include "base/process.h"
 #include "base/text.h"
 #include "log/access_json.h"
 

@@ -1,8 +1,9 @@
 #include "log/access_json.h"
 
+#include "base/process.h"
+
 #include <array>
 #include <cstdio>
-#include <cstring>
 #include <ctime>
 
 #include <nlohmann/json.hpp>
@@ -81,10 +82,4 @@ std::string_view request_uri(const AccessEntry& entry)
             return uri;
     }
     return {};
-}
-
-std::string signal_name(int signo)
-{
-    const char* name = ::sigabbrev_np(signo);
-    return name == nullptr ? "SIG" + std::to_string(signo) : std::string("SIG") + name;
 }

@@ -11,6 +11,5 @@
 
 void append_json(std::string& out, const AccessEntry& entry, const std::string& unused);
 
-// What both forms of the log say: the URI as the client sent it, and "SIGSEGV" for 11.
+// What both forms of the log say: the URI as the client sent it.
 std::string_view request_uri(const AccessEntry& entry);
-std::string signal_name(int signo);
