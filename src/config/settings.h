@@ -6,15 +6,15 @@
 #pragma once
 
 #include "base/clock.h"
+#include "config/values.h"
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
+#include <variant>
 #include <vector>
 
 #include <sys/types.h>
@@ -99,5 +99,90 @@ struct Config {
     Global global;
     std::vector<Pool> pools;
 };
+
+enum class Scope { global, pool };
+
+// How a value is written. text: as it is; path: made absolute; log: a path or "-" or "syslog";
+// seconds: a duration kept in whole seconds; words: several values; address: words for bind.
+enum class Type {
+    text,
+    path,
+    log,
+    number,
+    size,
+    duration,
+    seconds,
+    mode,
+    flag,
+    choice,
+    words,
+    address,
+    environment,
+    include
+};
+
+using Environment = std::map<std::string, std::string>;
+
+// Where a value is kept. The alternative in use says which structure a setting belongs to.
+using Field = std::variant<std::monostate,
+                           std::string Global::*,
+                           bool Global::*,
+                           HandlerKind Pool::*,
+                           StderrTarget Pool::*,
+                           std::string Pool::*,
+                           std::vector<std::string> Pool::*,
+                           int Pool::*,
+                           std::uint64_t Pool::*,
+                           mode_t Pool::*,
+                           Duration Pool::*,
+                           bool Pool::*,
+                           Environment Pool::*,
+                           std::optional<std::uint64_t> ResourceLimits::*>;
+
+// A row of the table.
+struct Setting {
+    std::string_view key;
+    Scope scope = Scope::pool;
+    Type type = Type::text;
+    Field field = {};
+    std::string_view by_default = {};  // as written in a file; empty: none
+    Range range = {};                  // of numbers, sizes (bytes) and durations (milliseconds)
+    std::string_view choices = {};     // words of a choice
+    std::string_view option = {};      // long command-line option; empty: only by --set
+    char letter = 0;                   // short option
+    std::string_view argument = {};    // what --help calls the option's value
+    std::string_view help = {};
+};
+
+// The table, in the order of --print-config and of the manual page.
+std::span<const Setting> settings();
+
+// The row of a key ("env.NAME" finds the row "env.NAME"); null when there is none.
+const Setting* find_setting(Scope scope, std::string_view key);
+
+// The key of the scope that is most like `key`; empty when none is near.
+std::string_view nearest_key(Scope scope, std::string_view key);
+
+// What find_setting() looks at: "NAME" of "env.NAME", empty for other keys.
+std::string_view environment_name(std::string_view key);
+
+// True for settings that take several values: those of one source add up.
+bool takes_several(const Setting& setting);
+
+// The structures that a value is written to or read from; the one of the setting's scope is used.
+struct Target {
+    Global* global = nullptr;
+    Pool* pool = nullptr;
+};
+
+// Parses and stores a value; for settings that take several, adds to what is there, or clears it
+// when the value is empty. Returns what is wrong and what would be right.
+std::optional<std::string> set(const Setting& setting,
+                               std::string_view key,
+                               std::string_view value,
+                               Target target);
+
+// The value as a file would write it; of environment, the variable that `key` names.
+std::string format(const Setting& setting, std::string_view key, Target target);
 
 }  // namespace config

@@ -1,0 +1,268 @@
+#include "config/check.h"
+
+#include "base/error.h"
+#include "base/process.h"
+#include "log/access_log.h"
+#include "net/address.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <map>
+#include <optional>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace config {
+namespace {
+
+class Checker {
+public:
+    Checker(Draft& draft, bool root) : draft_(draft), root_(root) {}
+
+    void check_global();
+    void check_pool(const Pool& pool);
+
+private:
+    void check_cgi(const Pool& pool);
+    void check_module(const Pool& pool);
+    void check_root(const Pool& pool);
+    void check_file(const Pool& pool, std::string_view key, const std::string& path, mode_t bits);
+    void check_lookup(const Pool& pool);
+    void check_bind(const Pool& pool);
+    void check_owner(const Pool& pool);
+    void check_user(const Pool& pool);
+    void check_format(const Pool& pool);
+    std::optional<Identity> find(const Pool& pool,
+                                 std::string_view user_key,
+                                 const std::string& user,
+                                 std::string_view group_key,
+                                 const std::string& group);
+
+    Origin origin(const Pool& pool, std::string_view key) const;
+    void problem(const Pool& pool, std::string_view key, const std::string& text);
+    void missing(const Pool& pool, const std::string& text);
+
+    Draft& draft_;
+    bool root_;
+    std::map<std::string, std::string> addresses_;  // normalised: where it was bound first
+};
+
+// Where the value of a key was given, else where the pool begins.
+Origin Checker::origin(const Pool& pool, std::string_view key) const
+{
+    auto found = draft_.origins.find({pool.name, std::string(key)});
+    if (found == draft_.origins.end())
+        found = draft_.origins.find({pool.name, ""});
+    return found == draft_.origins.end() ? Origin{"pool " + pool.name, 0} : found->second.back();
+}
+
+void Checker::problem(const Pool& pool, std::string_view key, const std::string& text)
+{
+    draft_.problems.push_back({origin(pool, key), std::string(key) + ": " + text});
+}
+
+void Checker::missing(const Pool& pool, const std::string& text)
+{
+    draft_.problems.push_back({origin(pool, ""), "[" + pool.name + "]: " + text});
+}
+
+void Checker::check_global()
+{
+    const Global& global = draft_.config.global;
+    if (global.error_log == "syslog")
+        draft_.problems.push_back({draft_.origins[{"global", "error_log"}].back(),
+                                   "error_log: syslog is no file: write log_syslog = yes"});
+    else if (global.daemon && global.error_log == "-" && !global.log_syslog)
+        draft_.warnings.emplace_back("a daemon has no standard error: set error_log or log_syslog, "
+                                     "or the error log is lost");
+}
+
+void Checker::check_pool(const Pool& pool)
+{
+    if (pool.handler == HandlerKind::module)
+        check_module(pool);
+    else
+        check_cgi(pool);
+    check_lookup(pool);
+    check_bind(pool);
+    check_owner(pool);
+    check_user(pool);
+    check_format(pool);
+}
+
+void Checker::check_cgi(const Pool& pool)
+{
+    if (!pool.module.empty())
+        problem(pool, "module", "needs handler = module");
+    else if (pool.root.empty() && pool.script.empty())
+        missing(pool, "has no programs: set root to their directory, or script to one program");
+    if (!pool.root.empty() && !pool.script.empty())
+        problem(pool, "script", "root is set too: keep one of the two");
+    if (!pool.root.empty())
+        check_root(pool);
+    if (!pool.script.empty())
+        check_file(pool, "script", pool.script, 0111);
+}
+
+void Checker::check_module(const Pool& pool)
+{
+    if (pool.module.empty())
+        missing(pool, "has no module: set module to a shared object");
+    else
+        check_file(pool, "module", pool.module, 0444);
+    if (!pool.root.empty())
+        problem(pool, "root", "is for handler = cgi: remove it");
+    if (!pool.script.empty())
+        problem(pool, "script", "is for handler = cgi: remove it");
+}
+
+void Checker::check_root(const Pool& pool)
+{
+    struct stat status {};
+    if (::stat(pool.root.c_str(), &status) != 0)
+        problem(pool, "root", pool.root + ": " + errno_text(errno) + ": name a directory");
+    else if (!S_ISDIR(status.st_mode))
+        problem(pool, "root", pool.root + " is not a directory: for one program use script");
+    else if ((status.st_mode & S_IWOTH) != 0 && (status.st_mode & S_ISVTX) == 0)
+        problem(pool,
+                "root",
+                pool.root + " can be written by everybody, who could put programs there: "
+                            "chmod o-w it");
+}
+
+void Checker::check_file(const Pool& pool,
+                         std::string_view key,
+                         const std::string& path,
+                         mode_t bits)
+{
+    struct stat status {};
+    if (::stat(path.c_str(), &status) != 0)
+        problem(pool, key, path + ": " + errno_text(errno) + ": name a file");
+    else if (!S_ISREG(status.st_mode))
+        problem(pool, key, path + " is not a regular file");
+    else if ((status.st_mode & bits) == 0)
+        problem(pool,
+                key,
+                path + (bits == 0111 ? " is not executable: chmod +x it"
+                                     : " is not readable: chmod +r it"));
+}
+
+// What steers how a request finds its program.
+void Checker::check_lookup(const Pool& pool)
+{
+    if (!pool.mount.empty() && (pool.mount.front() != '/' || pool.mount.back() == '/'))
+        problem(pool,
+                "mount",
+                in_quotes(pool.mount) +
+                    " begins with / and does not end with it, such as /cgi-bin");
+    for (const std::string& extension : pool.allowed_extensions)
+        if (extension.size() < 2 || extension.front() != '.' ||
+            extension.find('/') != std::string::npos)
+            problem(pool,
+                    "allowed_extensions",
+                    in_quotes(extension) + " is not an extension: write it with its point, .cgi");
+    for (const std::string& pattern : pool.allowed_paths)
+        if (pattern.front() != '/' && pattern.front() != '*')
+            problem(pool,
+                    "allowed_paths",
+                    in_quotes(pattern) + " matches no program: patterns are of whole paths, "
+                                         "such as /srv/cgi/*.cgi");
+}
+
+void Checker::check_bind(const Pool& pool)
+{
+    if (pool.bind.empty())
+        missing(pool,
+                "listens nowhere: set bind, such as unix:/run/tricorn/" + pool.name + ".sock");
+    const auto known = draft_.origins.find({pool.name, "bind"});
+    for (std::size_t i = 0; i < pool.bind.size(); ++i) {
+        const Origin where = known != draft_.origins.end() && i < known->second.size()
+                                 ? known->second[i]
+                                 : origin(pool, "bind");
+        const auto address = net::Address::parse(pool.bind[i]);
+        if (!address) {
+            draft_.problems.push_back({where, "bind: " + address.error()});
+            continue;
+        }
+        const auto [earlier, first] =
+            addresses_.try_emplace(address.value().text, pool.name + ", " + where.text());
+        if (!first)
+            draft_.problems.push_back({where,
+                                       "bind: " + pool.bind[i] + " is already bound by pool " +
+                                           earlier->second + ": each address goes to one pool"});
+    }
+}
+
+// Looks users up; a failure is reported at the key that is to blame.
+std::optional<Identity> Checker::find(const Pool& pool,
+                                      std::string_view user_key,
+                                      const std::string& user,
+                                      std::string_view group_key,
+                                      const std::string& group)
+{
+    const auto look_up = [&](std::string_view key, const std::string& a, const std::string& b) {
+        try {
+            return std::optional(find_identity(a, b));
+        } catch (const StartError& error) {
+            // Its text names the general key, which may not be the one that was written.
+            const std::string text = error.what();
+            problem(pool, key, text.substr(std::min(text.find(": ") + 2, text.size())));
+            return std::optional<Identity>();
+        }
+    };
+    auto by_user = look_up(user_key, user, "");
+    const auto by_group = look_up(group_key, "", group);
+    if (!by_user || !by_group)
+        return std::nullopt;
+    if (!group.empty())
+        by_user->gid = by_group->gid;
+    return by_user;
+}
+
+void Checker::check_owner(const Pool& pool)
+{
+    find(pool, "listen_owner", pool.listen_owner, "listen_group", pool.listen_group);
+}
+
+void Checker::check_user(const Pool& pool)
+{
+    if (!root_) {
+        for (const std::string_view key : {"user", "group"})
+            if (!(key == "user" ? pool.user : pool.group).empty())
+                draft_.warnings.push_back(origin(pool, key).text() + ": " + std::string(key) +
+                                          ": ignored, only root can change it");
+        return;
+    }
+    const auto identity = find(pool, "user", pool.user, "group", pool.group);
+    if (!identity || draft_.config.global.allow_root)
+        return;
+    static constexpr const char* allow = ", or allow root by allow_root = yes (--allow-root)";
+    if (identity->uid == 0 && pool.user.empty())
+        missing(pool, std::string("would run as root: set user (--user)") + allow);
+    else if (identity->uid == 0)
+        problem(pool, "user", pool.user + " is root: name another user" + allow);
+    else if (identity->gid == 0)
+        problem(pool, "group", std::string("would be root's: name another group") + allow);
+}
+
+void Checker::check_format(const Pool& pool)
+{
+    if (const auto wrong = AccessLog::check_format(pool.access_log_format))
+        problem(pool, "access_log_format", *wrong);
+}
+
+}  // namespace
+
+void check(Draft& draft, const Invocation& invocation, const std::string& file)
+{
+    Checker checker(draft, invocation.root);
+    checker.check_global();
+    for (const Pool& pool : draft.config.pools)
+        checker.check_pool(pool);
+    if (draft.config.pools.empty() && draft.problems.empty())
+        draft.problems.push_back(
+            {{file, 0}, "no pool is defined: add a section [NAME] with root and bind"});
+}
+
+}  // namespace config
