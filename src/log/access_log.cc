@@ -70,7 +70,7 @@ void AccessLog::send(std::string_view line)
     if (lost == 0)
         return;
     output_->clear_lost();
-    logging::warning("the access log (%s) works again, lines lost: %llu",
+    logging::warning("the access log (%s) works again; lines lost: %llu",
                      name,
                      static_cast<unsigned long long>(lost));
 }

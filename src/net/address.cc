@@ -56,6 +56,17 @@ std::string tcp_text(const sockaddr* address, socklen_t length)
     return std::string(host.data()) + ":" + port.data();
 }
 
+// "." and repeated slashes mean nothing; ".." stays, it may follow a symbolic link.
+std::string without_detours(const std::filesystem::path& absolute)
+{
+    std::string plain;
+    for (const auto& part : absolute.relative_path()) {
+        if (!part.empty() && part != ".")
+            plain += "/" + part.string();
+    }
+    return plain;
+}
+
 Parsed unix_address(std::string_view path)
 {
     sockaddr_un raw{};
@@ -65,7 +76,8 @@ Parsed unix_address(std::string_view path)
         return std::string("a path holds no NUL byte");
     if (path.starts_with('@'))
         return quote(path) + ": abstract sockets have no permissions, use a path";
-    if (path.ends_with('/'))
+    const auto name = path.substr(path.rfind('/') + 1);
+    if (name.empty() || name == "." || name == "..")
         return quote(path) + " is a directory, write the path of a socket in it";
 
     Address address;
@@ -74,7 +86,7 @@ Parsed unix_address(std::string_view path)
     const auto absolute = std::filesystem::absolute(std::filesystem::path(path), error);
     if (error)
         return quote(path) + ": the present directory is unknown: " + error.message();
-    address.path = absolute.lexically_normal().string();
+    address.path = without_detours(absolute);
     if (address.path.size() >= sizeof raw.sun_path)
         return quote(address.path) + " is too long: " + std::to_string(address.path.size()) +
                " bytes, a socket's path has up to " + std::to_string(sizeof raw.sun_path - 1);
