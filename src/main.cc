@@ -1,7 +1,65 @@
-// main.cc - placeholder until the arbiter is there.
-#include <cstdio>
+// main.cc - options, configuration, then the arbiter. The only place that catches.
 
-int main()
+#include "base/daemon.h"
+#include "base/error.h"
+#include "base/process.h"
+#include "base/signals.h"
+#include "config/config.h"
+#include "server/arbiter.h"
+
+#include <cstdio>
+#include <exception>
+#include <string>
+
+namespace {
+
+int serve(config::Loaded loaded, Daemon& daemon)
 {
-    return std::puts("tricorn " PACKAGE_VERSION) < 0;
+    if (loaded.config.global.daemon)
+        daemon = Daemon::detach();
+    return server::Arbiter(std::move(loaded), daemon).run();
+}
+
+int run(int argc, char** argv, Daemon& daemon)
+{
+    const config::Invocation invocation = config::invocation(argc, argv);
+    init_process_title(argc, argv);
+    config::Loaded loaded = config::load(invocation);
+    switch (loaded.action) {
+    case config::Action::help: std::fputs(config::help().c_str(), stdout); return exit_ok;
+    case config::Action::version: std::puts("tricorn " PACKAGE_VERSION); return exit_ok;
+    case config::Action::print_config:
+        std::fputs(config::print(loaded).c_str(), stdout);
+        return exit_ok;
+    case config::Action::check_config:
+        for (const std::string& warning : loaded.warnings)
+            std::fprintf(stderr, "tricorn: warning: %s\n", warning.c_str());
+        std::puts("The configuration is good.");
+        return exit_ok;
+    case config::Action::serve: break;
+    }
+    return serve(std::move(loaded), daemon);
+}
+
+int fail(const char* text, int code, Daemon& daemon)
+{
+    std::fprintf(stderr, "tricorn: %s\n", text);
+    daemon.report(code);
+    return code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv)
+{
+    open_standard_descriptors();
+    reset_signals();
+    Daemon daemon;
+    try {
+        return run(argc, argv, daemon);
+    } catch (const StartError& error) {
+        return fail(error.what(), error.exit_code(), daemon);
+    } catch (const std::exception& error) {
+        return fail(error.what(), exit_failure, daemon);
+    }
 }

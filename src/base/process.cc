@@ -10,6 +10,7 @@
 #include <grp.h>
 #include <pwd.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 namespace {
@@ -118,4 +119,10 @@ void become(const Identity& identity)
 bool follow_parent(pid_t parent, int signo) noexcept
 {
     return ::prctl(PR_SET_PDEATHSIG, signo) == 0 && ::getppid() == parent;
+}
+
+void reap_strays() noexcept
+{
+    while (::waitpid(-1, nullptr, WNOHANG) > 0)
+        ;
 }

@@ -46,3 +46,6 @@ void become(const Identity& identity);
 // Asks for `signo` when the parent dies, and answers false if it is dead already. After become():
 // changing the user clears it.
 bool follow_parent(pid_t parent, int signo) noexcept;
+
+// Reaps children that have ended and that nobody else waits for.
+void reap_strays() noexcept;

@@ -26,6 +26,9 @@ constexpr Duration exit_wait{100};
 // A killed program that is stuck in the kernel: how long the worker waits for it.
 constexpr Duration give_up_after{5'000};
 
+// The same for a program when the whole server stops at once.
+constexpr Duration stop_grace{1'000};
+
 std::string seconds(Duration limit)
 {
     return std::to_string(limit.count()) + " ms";
@@ -109,6 +112,7 @@ void Relay::stop(TimePoint now)
     if (reply_ != Reply::ended)
         fail(503, "the server is stopping", now);
     terminate(now);
+    kill_deadline_ = std::min(kill_deadline_, now + stop_grace);
 }
 
 // --- the client ---------------------------------------------------------------------------------

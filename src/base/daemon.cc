@@ -1,0 +1,85 @@
+#include "base/daemon.h"
+
+#include "base/error.h"
+
+#include <cstdlib>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace {
+
+// In the process that was called: ends it with what the daemon reports; a daemon that dies before
+// it can report has failed.
+[[noreturn]] void wait_for_report(int pipe) noexcept
+{
+    unsigned char code = exit_failure;
+    if (::read(pipe, &code, 1) != 1)
+        code = exit_failure;
+    ::_exit(code);
+}
+
+pid_t checked_fork()
+{
+    const pid_t pid = ::fork();
+    if (pid < 0)
+        throw_errno("fork");
+    return pid;
+}
+
+}  // namespace
+
+Daemon Daemon::detach()
+{
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0)
+        throw_errno("pipe");
+    UniqueFd read_end(ends[0]);
+    Daemon daemon;
+    daemon.status_ = UniqueFd(ends[1]);
+
+    // The waiting process must not hold the end that it waits for.
+    if (checked_fork() > 0) {
+        daemon.status_.reset();
+        wait_for_report(read_end.get());
+    }
+    read_end.reset();
+    if (::setsid() < 0)
+        throw_errno("setsid");
+    if (checked_fork() > 0)
+        ::_exit(exit_ok);  // no session leader, no terminal ever
+    if (::chdir("/") != 0)
+        throw_errno("chdir to /");
+    const UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    if (!null || ::dup2(null.get(), STDIN_FILENO) < 0)
+        throw_errno("/dev/null");
+    return daemon;
+}
+
+void Daemon::report(int exit_code) noexcept
+{
+    if (!status_)
+        return;
+    const auto code = static_cast<unsigned char>(exit_code);
+    const bool told = ::write(status_.get(), &code, 1) == 1;
+    status_.reset();
+    if (!told || exit_code != 0)
+        return;
+    // From now on the terminal is somebody else's; errors go to the log file or to syslog.
+    const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+    if (!null)
+        return;
+    ::dup2(null.get(), STDOUT_FILENO);
+    ::dup2(null.get(), STDERR_FILENO);
+}
+
+void open_standard_descriptors()
+{
+    int fd = 0;
+    do {
+        fd = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd > STDERR_FILENO)
+        ::close(fd);
+}

@@ -1,0 +1,28 @@
+// daemon.h - leaves the terminal, with an exit status that means something.
+// Errors   throws std::system_error.
+// Owner    main() makes it before anything else that survives a fork is open.
+// Source   daemon(7), the SysV part; php-fpm's parent waits for its child in the same way.
+#pragma once
+
+#include "base/unique_fd.h"
+
+class Daemon {
+public:
+    // Not a daemon: report() does nothing.
+    Daemon() = default;
+
+    // Forks twice. The process that was called waits for report() and ends with that status; only
+    // the daemon returns. It has its own session, / as directory and /dev/null as stdin.
+    static Daemon detach();
+
+    bool detached() const { return static_cast<bool>(status_); }
+
+    // Tells the waiting process how it went, once, and leaves its terminal.
+    void report(int exit_code) noexcept;
+
+private:
+    UniqueFd status_;
+};
+
+// Makes sure that descriptors 0 to 2 are open, so that no other file is taken for one of them.
+void open_standard_descriptors();

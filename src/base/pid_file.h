@@ -1,0 +1,24 @@
+// pid_file.h - the arbiter's pid file: written whole or not at all, never taken from a live server.
+// Errors   throws StartError when another server holds the file, std::system_error otherwise.
+// Owner    the arbiter. The file is removed with the object if it still names this process.
+// Source   gunicorn's pidfile.py.
+#pragma once
+
+#include <string>
+
+#include <sys/types.h>
+
+class PidFile {
+public:
+    PidFile() = default;  // none
+    explicit PidFile(std::string path);
+    PidFile(PidFile&& other) noexcept;
+    PidFile& operator=(PidFile&& other) noexcept;
+    ~PidFile();
+
+    const std::string& path() const { return path_; }
+
+private:
+    std::string path_;
+    pid_t owner_ = 0;
+};

@@ -1,0 +1,28 @@
+// signals.h - signals are blocked and read from a descriptor: no handlers, no races with poll(2).
+// Errors   the constructor throws std::system_error.
+// Owner    the arbiter has one; each worker makes its own after fork.
+// Source   signalfd(2).
+#pragma once
+
+#include "base/unique_fd.h"
+
+#include <initializer_list>
+#include <optional>
+
+class SignalQueue {
+public:
+    // Blocks these signals, and these only, for the calling process.
+    explicit SignalQueue(std::initializer_list<int> signals);
+
+    int fd() const { return fd_.get(); }  // readable when a signal waits
+
+    // The next signal; nullopt when none waits. Signals of one kind may have been merged.
+    std::optional<int> next() noexcept;
+
+private:
+    UniqueFd fd_;
+};
+
+// Undoes what whoever started us may have ignored or blocked; SIGPIPE alone stays ignored, since a
+// peer that has left is an error of write(2), not a reason to die.
+void reset_signals() noexcept;

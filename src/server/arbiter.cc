@@ -1,0 +1,525 @@
+#include "server/arbiter.h"
+
+#include "base/error.h"
+#include "base/process.h"
+#include "log/log.h"
+#include "net/notify.h"
+#include "server/boot.h"
+#include "server/channel.h"
+
+#include <algorithm>
+#include <csignal>
+#include <sstream>
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace server {
+
+namespace {
+
+// The longest sleep of the arbiter: how late it can be in noticing a silent worker.
+constexpr Duration tick{1'000};
+
+logging::Target log_target(const config::Global& global)
+{
+    logging::Target target;
+    target.file = global.error_log;
+    target.syslog = global.log_syslog;
+    target.level = logging::parse_level(global.log_level).value_or(logging::Level::info);
+    return target;
+}
+
+// A worker that ends before this, without having served a request, has not really booted.
+constexpr Duration proving_time{1'000};
+
+double seconds_between(TimePoint from, TimePoint to)
+{
+    return std::chrono::duration<double>(to - from).count();
+}
+
+void log_lines(const char* text)
+{
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);)
+        logging::error("%s", line.c_str());
+}
+
+}  // namespace
+
+Arbiter::Arbiter(config::Loaded loaded, Daemon& daemon)
+    : loaded_(std::move(loaded)), daemon_(daemon)
+{
+}
+
+int Arbiter::run()
+{
+    start();
+    while (mode_ == Mode::serving || !workers_.empty()) {
+        manage_workers();
+        sleep();
+        take_signals();
+        note_booted();
+        murder_workers();
+        report();
+    }
+    logging::info("stopped");
+    daemon_.report(exit_code_);  // too late for one that has served
+    return exit_code_;
+}
+
+// --- start --------------------------------------------------------------------------------------
+
+void Arbiter::start()
+{
+    logging::open(log_target(loaded_.config.global));
+    for (const std::string& warning : loaded_.warnings)
+        logging::warning("%s", warning.c_str());
+    logging::info("tricorn " PACKAGE_VERSION " starts, process %d", ::getpid());
+    if (!loaded_.config.global.pid.empty())
+        pid_file_ = PidFile(loaded_.config.global.pid);
+    init_signals();
+    create_listeners();
+    set_process_title("tricorn: arbiter");
+    // Programs that lose their worker become our children, so that none is left behind.
+    ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+    if (const auto interval = net::notify::watchdog_interval())
+        next_watchdog_ = Clock::now() + *interval;
+}
+
+void Arbiter::init_signals()
+{
+    signals_ = std::make_unique<SignalQueue>(std::initializer_list<int>{SIGTERM,
+                                                                        SIGINT,
+                                                                        SIGQUIT,
+                                                                        SIGHUP,
+                                                                        SIGTTIN,
+                                                                        SIGTTOU,
+                                                                        SIGUSR1,
+                                                                        SIGUSR2,
+                                                                        SIGWINCH,
+                                                                        SIGCHLD,
+                                                                        SIGALRM});
+    wakeup_ = UniqueFd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+    if (!wakeup_)
+        throw_errno("eventfd");
+}
+
+void Arbiter::create_listeners()
+{
+    activated_ = take_activated_sockets();
+    services_ = open_services(loaded_.config, activated_, {});
+}
+
+// --- the loop -----------------------------------------------------------------------------------
+
+void Arbiter::sleep()
+{
+    const TimePoint now = Clock::now();
+    const TimePoint until = std::min(now + tick, next_watchdog_);
+    pollfd set[] = {{signals_->fd(), POLLIN, 0}, {wakeup_.get(), POLLIN, 0}};
+    ::poll(set, std::size(set), poll_timeout(until, now));
+    eventfd_t count = 0;
+    ::eventfd_read(wakeup_.get(), &count);
+}
+
+void Arbiter::take_signals()
+{
+    while (const auto signo = signals_->next())
+        handle_signal(*signo);
+}
+
+// As SIGNALS in tricorn(8).
+void Arbiter::handle_signal(int signo)
+{
+    if (signo != SIGCHLD)
+        logging::info("received %s", signal_name(signo).c_str());
+    switch (signo) {
+    case SIGCHLD:
+        note_booted();  // what a worker managed before it ended counts
+        reap_workers();
+        break;
+    case SIGTERM: stop(true); break;
+    case SIGINT:
+    case SIGQUIT: stop(false); break;
+    case SIGHUP: reload(); break;
+    case SIGTTIN: resize(true); break;
+    case SIGTTOU: resize(false); break;
+    case SIGUSR1: reopen_logs(); break;
+    case SIGUSR2: logging::warning("SIGUSR2: upgrading in place is not supported yet"); break;
+    case SIGWINCH:
+        if (!daemon_.detached())
+            logging::debug("SIGWINCH is for daemons: a terminal was resized");
+        else
+            for (const auto& service : services_)
+                service->policy.retire_all();
+        break;
+    default: break;
+    }
+}
+
+// --- workers ------------------------------------------------------------------------------------
+
+std::vector<WorkerState> Arbiter::states(const Service& service, TimePoint now) const
+{
+    std::vector<WorkerState> states;
+    for (const WorkerProcess& worker : workers_) {
+        if (worker.service->config.name != service.config.name)
+            continue;
+        states.push_back(worker.state);
+        states.back().current = worker.service.get() == &service;
+        states.back().last_beat = worker.slot->report(now).last_beat;
+    }
+    return states;
+}
+
+void Arbiter::manage_workers()
+{
+    const TimePoint now = Clock::now();
+    for (const Services* services : {&services_, &removed_}) {
+        for (const auto& service : *services) {
+            const Plan plan = service->policy.plan(now, states(*service, now));
+            if (mode_ == Mode::serving)
+                spawn_workers(service, plan.spawn);
+            for (const pid_t pid : plan.retire) {
+                find(pid)->state.retired = now;
+                kill_worker(pid, SIGTERM);
+            }
+        }
+    }
+    std::erase_if(removed_, [this](const auto& service) { return serves_alone(*service); });
+}
+
+// No worker runs for it any more.
+bool Arbiter::serves_alone(const Service& service) const
+{
+    return std::none_of(workers_.begin(), workers_.end(), [&](const WorkerProcess& worker) {
+        return worker.service->config.name == service.config.name;
+    });
+}
+
+void Arbiter::spawn_workers(const std::shared_ptr<Service>& service, int count)
+{
+    for (int i = 0; i < count; ++i)
+        spawn_worker(service);
+}
+
+void Arbiter::spawn_worker(const std::shared_ptr<Service>& service)
+{
+    WorkerProcess worker;
+    UniqueFd their_end;
+    try {
+        worker.slot = std::make_unique<Slot>();
+        std::tie(worker.channel, their_end) = open_channel();
+    } catch (const std::exception& error) {
+        logging::error("[%s] no new worker: %s", service->config.name.c_str(), error.what());
+        service->policy.worker_failed(Clock::now());
+        return;
+    }
+    const WorkerSetup setup{service->config,
+                            service->listeners,
+                            service->access_log,
+                            *worker.slot,
+                            service->identity,
+                            ::getpid(),
+                            their_end.get(),
+                            wakeup_.get()};
+    const pid_t pid = ::fork();
+    if (pid == 0)
+        run_worker(setup);
+    if (pid < 0) {
+        logging::error("[%s] no new worker: fork: %s",
+                       service->config.name.c_str(),
+                       errno_text(errno).c_str());
+        service->policy.worker_failed(Clock::now());
+        return;
+    }
+    worker.slot->hide_from_children();
+    worker.state.pid = pid;
+    worker.state.started = Clock::now();
+    worker.service = service;
+    logging::info("[%s] worker %d started", service->config.name.c_str(), pid);
+    workers_.push_back(std::move(worker));
+}
+
+void Arbiter::note_booted()
+{
+    const TimePoint now = Clock::now();
+    for (WorkerProcess& worker : workers_) {
+        if (!worker.state.booted && worker.slot->report(now).booted) {
+            worker.state.booted = true;
+            worker.service->policy.worker_booted();
+        }
+        if (worker.state.booted && !worker.proven && now - worker.state.started > proving_time) {
+            worker.proven = true;
+            worker.service->policy.worker_proven();
+        }
+    }
+}
+
+// Workers that are silent, or that take too long to end.
+void Arbiter::murder_workers()
+{
+    const TimePoint now = Clock::now();
+    for (const Services* services : {&services_, &removed_}) {
+        for (const auto& service : *services) {
+            const Plan plan = service->policy.plan(now, states(*service, now));
+            for (const pid_t pid : plan.hurry) {
+                logging::warning("[%s] worker %d has not finished in graceful_timeout",
+                                 service->config.name.c_str(),
+                                 pid);
+                find(pid)->state.hurried = now;
+                kill_worker(pid, SIGQUIT);
+            }
+            for (const pid_t pid : plan.abort)
+                abort_worker(*find(pid), now);
+            for (const pid_t pid : plan.kill) {
+                find(pid)->killed = true;
+                kill_worker(pid, SIGKILL);
+            }
+        }
+    }
+}
+
+void Arbiter::abort_worker(WorkerProcess& worker, TimePoint now)
+{
+    const WorkerReport report = worker.slot->report(now);
+    const std::string work =
+        report.busy ? "serving " + report.request + " with " + report.script + " for " +
+                          std::to_string(seconds_between(report.request_started, now)) + " s"
+                    : "idle";
+    logging::critical("[%s] worker %d was silent for %.1f s, aborting it (%s)",
+                      worker.service->config.name.c_str(),
+                      worker.state.pid,
+                      seconds_between(report.last_beat, now),
+                      work.c_str());
+    worker.state.aborted = now;
+    kill_worker(worker.state.pid, SIGABRT);
+}
+
+void Arbiter::kill_worker(pid_t pid, int signo)
+{
+    // Not reaped yet, so the number is still this worker's.
+    ::kill(pid, signo);
+}
+
+Arbiter::WorkerProcess* Arbiter::find(pid_t pid)
+{
+    for (WorkerProcess& worker : workers_)
+        if (worker.state.pid == pid)
+            return &worker;
+    return nullptr;
+}
+
+// --- reaping ------------------------------------------------------------------------------------
+
+void Arbiter::reap_workers()
+{
+    const int events = WEXITED | WSTOPPED | WCONTINUED;
+    for (;;) {
+        siginfo_t info{};
+        if (::waitid(P_ALL, 0, &info, events | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0)
+            return;
+        const pid_t pid = info.si_pid;
+        const bool ended =
+            info.si_code == CLD_EXITED || info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED;
+        const WorkerProcess* worker = find(pid);
+        // A program whose worker died: what it leaves of its process group goes with it. Until it
+        // is reaped, below, its number cannot be anybody else's.
+        if (worker == nullptr && info.si_code == CLD_KILLED && info.si_status == SIGKILL &&
+            ::getpgid(pid) == pid)
+            ::kill(-pid, SIGKILL);
+        ::waitid(P_PID, static_cast<id_t>(pid), &info, events | WNOHANG);
+
+        const ExitStatus status{info.si_code != CLD_EXITED, info.si_status};
+        if (!ended)
+            logging::warning("process %d was %s by %s",
+                             pid,
+                             info.si_code == CLD_STOPPED ? "stopped" : "continued",
+                             signal_name(info.si_status).c_str());
+        else if (worker == nullptr)
+            logging::debug("process %d, not a worker, %s", pid, describe(status).c_str());
+        else
+            worker_exited(take_out(pid), status);
+    }
+}
+
+Arbiter::WorkerProcess Arbiter::take_out(pid_t pid)
+{
+    const auto worker = std::find_if(workers_.begin(), workers_.end(), [pid](const auto& other) {
+        return other.state.pid == pid;
+    });
+    WorkerProcess taken = std::move(*worker);
+    workers_.erase(worker);
+    return taken;
+}
+
+void Arbiter::worker_exited(WorkerProcess worker, const ExitStatus& status)
+{
+    const TimePoint now = Clock::now();
+    const WorkerReport report = worker.slot->report(now);
+    const std::string who =
+        "[" + worker.service->config.name + "] worker " + std::to_string(worker.state.pid);
+    if (status.clean()) {
+        logging::info("%s has ended", who.c_str());
+    } else {
+        std::string text = who + " " + describe(status);
+        if (status.signalled && status.code == SIGKILL)
+            text += worker.killed ? " by the arbiter" : ", not by the arbiter: out of memory?";
+        if (report.busy)
+            text += " while it served " + report.request + " with " + report.script;
+        logging::write(worker.killed ? logging::Level::warning : logging::Level::error, text);
+    }
+    const bool told = worker.state.retired != never || worker.state.hurried != never;
+    if (!told && !status.clean() && !worker.proven && report.requests == 0)
+        boot_failed(worker, status);
+}
+
+void Arbiter::boot_failed(const WorkerProcess& worker, const ExitStatus& status)
+{
+    Pool& policy = worker.service->policy;
+    const bool told_why =
+        !status.signalled && (status.code == exit_worker_boot || status.code == exit_handler_load);
+    if (told_why && !policy.ever_booted() && mode_ == Mode::serving) {
+        logging::critical("[%s] %s, giving up",
+                          worker.service->config.name.c_str(),
+                          status.code == exit_worker_boot ? "the worker failed to boot"
+                                                          : "the handler failed to load");
+        exit_code_ = status.code;
+        stop(false);
+        return;
+    }
+    policy.worker_failed(Clock::now());
+    logging::error("[%s] the next worker is started in %lld s",
+                   worker.service->config.name.c_str(),
+                   static_cast<long long>(policy.backoff().count() / 1000));
+    if (!ready_ && mode_ == Mode::serving)
+        net::notify::status("New workers do not boot, see the log");
+}
+
+// --- what the administrator asks for ------------------------------------------------------------
+
+// A mistake of any kind leaves the present configuration at work.
+void Arbiter::reload()
+{
+    if (mode_ != Mode::serving)
+        return;
+    net::notify::reloading();
+    Services next;
+    try {
+        config::Loaded fresh = config::load(loaded_.invocation);
+        next = open_services(fresh.config, activated_, services_);
+        logging::open(log_target(fresh.config.global));
+        commit(std::move(fresh), std::move(next));
+    } catch (const std::exception& error) {
+        close_unshared(next, services_);
+        log_lines(error.what());
+        logging::error("the configuration was not reloaded, the old one stays in use");
+        net::notify::ready("The last reload failed, see the log; the old configuration is in use");
+    }
+}
+
+void Arbiter::commit(config::Loaded fresh, Services next)
+{
+    for (const std::string& warning : fresh.warnings)
+        logging::warning("%s", warning.c_str());
+    for (const auto& service : services_) {
+        const auto same = std::find_if(next.begin(), next.end(), [&](const auto& other) {
+            return other->config.name == service->config.name;
+        });
+        if (same != next.end()) {
+            if (service->policy.ever_booted())
+                (*same)->policy.worker_booted();
+        } else {
+            service->policy.retire_all();
+            removed_.push_back(service);
+        }
+    }
+    close_unshared(services_, next);
+    services_ = std::move(next);
+    loaded_ = std::move(fresh);
+    ready_ = false;
+    logging::info("configuration reloaded");
+}
+
+void Arbiter::reopen_logs()
+{
+    const UniqueFd error_log = logging::reopen();
+    Services all = services_;
+    for (const WorkerProcess& worker : workers_)
+        if (std::find(all.begin(), all.end(), worker.service) == all.end())
+            all.push_back(worker.service);
+    for (const auto& service : all) {
+        const UniqueFd access_log = service->access_log.reopen();
+        for (const WorkerProcess& worker : workers_) {
+            if (worker.service != service)
+                continue;
+            if (error_log)
+                send_log(worker.channel.get(), LogFile::error, error_log.get());
+            if (access_log)
+                send_log(worker.channel.get(), LogFile::access, access_log.get());
+        }
+    }
+    logging::info("logs reopened");
+}
+
+void Arbiter::resize(bool more)
+{
+    for (const auto& service : services_) {
+        more ? service->policy.grow() : service->policy.shrink();
+        logging::info(
+            "[%s] %d workers from now on", service->config.name.c_str(), service->policy.target());
+    }
+}
+
+// Gracefully: workers finish what they have. At once: their requests are ended; this also hurries
+// a graceful stop that is under way.
+void Arbiter::stop(bool graceful)
+{
+    if (mode_ == Mode::serving) {
+        net::notify::stopping();
+        close_unshared(services_, {});
+        activated_.clear();
+        for (const auto& service : services_)
+            service->policy.retire_all();
+        mode_ = Mode::draining;
+    }
+    if (graceful || mode_ == Mode::stopping)
+        return;
+    mode_ = Mode::stopping;
+    const TimePoint now = Clock::now();
+    for (WorkerProcess& worker : workers_) {
+        worker.state.retired = worker.state.hurried = now;
+        kill_worker(worker.state.pid, SIGQUIT);
+    }
+}
+
+// Tells the service manager, and whoever waits for the daemon, that the server is ready.
+void Arbiter::report()
+{
+    const TimePoint now = Clock::now();
+    if (now >= next_watchdog_) {
+        net::notify::watchdog();
+        next_watchdog_ = now + net::notify::watchdog_interval().value_or(tick);
+    }
+    if (ready_ || mode_ != Mode::serving)
+        return;
+    int count = 0;
+    for (const auto& service : services_) {
+        if (!service->policy.settled(states(*service, now)))
+            return;
+        count += service->policy.target();
+    }
+    ready_ = true;
+    daemon_.report(exit_ok);
+    const std::string text = "Serving " + std::to_string(services_.size()) +
+                             (services_.size() == 1 ? " pool, " : " pools, ") +
+                             std::to_string(count) + " workers";
+    net::notify::ready(text);
+    logging::info("ready");
+}
+
+}  // namespace server

@@ -1,0 +1,90 @@
+// arbiter.h - the parent: owns the listening sockets, keeps the workers running, obeys signals.
+// It never touches a request.
+// Units    none.
+// Errors   start() throws; once the server runs, whatever fails is logged and the server goes on.
+// Owner    main(), one for the process.
+// Source   gunicorn arbiter.py.
+#pragma once
+
+#include "base/daemon.h"
+#include "base/pid_file.h"
+#include "base/signals.h"
+#include "base/unique_fd.h"
+#include "config/config.h"
+#include "server/pool.h"
+#include "server/scoreboard.h"
+#include "server/service.h"
+
+#include <list>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace server {
+
+class Arbiter {
+public:
+    Arbiter(config::Loaded loaded, Daemon& daemon);
+
+    // Serves until it is told to stop; answers the exit code.
+    int run();
+
+private:
+    struct WorkerProcess {
+        WorkerState state;
+        std::shared_ptr<Service> service;
+        std::unique_ptr<Slot> slot;
+        UniqueFd channel;
+        bool proven = false;  // it did not end right after its start
+        bool killed = false;  // by us
+    };
+    enum class Mode { serving, draining, stopping };
+
+    void start();
+    void init_signals();
+    void create_listeners();
+
+    void sleep();
+    void take_signals();
+    void handle_signal(int signo);
+
+    void manage_workers();
+    void spawn_workers(const std::shared_ptr<Service>& service, int count);
+    void spawn_worker(const std::shared_ptr<Service>& service);
+    void murder_workers();
+    void abort_worker(WorkerProcess& worker, TimePoint now);
+    void kill_worker(pid_t pid, int signo);
+    void reap_workers();
+    WorkerProcess take_out(pid_t pid);
+    void worker_exited(WorkerProcess worker, const ExitStatus& status);
+    void boot_failed(const WorkerProcess& worker, const ExitStatus& status);
+    void note_booted();
+
+    void reload();
+    void commit(config::Loaded fresh, Services next);
+    void reopen_logs();
+    void resize(bool more);
+    void stop(bool graceful);
+    void report();
+
+    std::vector<WorkerState> states(const Service& service, TimePoint now) const;
+    WorkerProcess* find(pid_t pid);
+    bool serves_alone(const Service& service) const;
+
+    config::Loaded loaded_;
+    Daemon& daemon_;
+    PidFile pid_file_;
+    std::unique_ptr<SignalQueue> signals_;
+    UniqueFd wakeup_;  // workers write to it when the scoreboard has news
+    std::vector<ActivatedSocket> activated_;
+    Services services_;
+    Services removed_;  // pools that a reload took away, until their workers are gone
+    std::list<WorkerProcess> workers_;
+
+    Mode mode_ = Mode::serving;
+    bool ready_ = false;  // the present configuration serves
+    int exit_code_ = 0;
+    TimePoint next_watchdog_ = never;
+};
+
+}  // namespace server

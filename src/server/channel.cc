@@ -1,0 +1,70 @@
+#include "server/channel.h"
+
+#include "base/error.h"
+
+#include <cstring>
+
+#include <sys/socket.h>
+
+namespace server {
+
+namespace {
+
+union Control {
+    cmsghdr header;
+    char bytes[CMSG_SPACE(sizeof(int))];
+};
+
+}  // namespace
+
+std::pair<UniqueFd, UniqueFd> open_channel()
+{
+    int ends[2];
+    if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+        throw_errno("socketpair");
+    return {UniqueFd(ends[0]), UniqueFd(ends[1])};
+}
+
+void send_log(int channel, LogFile file, int fd) noexcept
+{
+    char tag = static_cast<char>(file);
+    iovec part{&tag, 1};
+    Control control{};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.bytes;
+    message.msg_controllen = sizeof control.bytes;
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof fd);
+    std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
+    ::sendmsg(channel, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+std::optional<ChannelMessage> receive_log(int channel) noexcept
+{
+    char tag = 0;
+    iovec part{&tag, 1};
+    Control control{};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.bytes;
+    message.msg_controllen = sizeof control.bytes;
+    if (::recvmsg(channel, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != 1)
+        return std::nullopt;
+    const cmsghdr* header = CMSG_FIRSTHDR(&message);
+    if (header == nullptr || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
+        header->cmsg_len != CMSG_LEN(sizeof(int)))
+        return std::nullopt;
+    int fd = -1;
+    std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
+    UniqueFd owned(fd);
+    if ((message.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) != 0 || (tag != 'E' && tag != 'A'))
+        return std::nullopt;
+    return ChannelMessage{static_cast<LogFile>(tag), std::move(owned)};
+}
+
+}  // namespace server

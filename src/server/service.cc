@@ -1,0 +1,135 @@
+#include "server/service.h"
+
+#include "base/error.h"
+#include "log/log.h"
+#include "net/notify.h"
+
+#include <algorithm>
+
+#include <unistd.h>
+
+namespace server {
+
+namespace {
+
+PoolPolicy policy_of(const config::Pool& pool)
+{
+    PoolPolicy policy;
+    policy.workers = pool.workers;
+    policy.timeout = pool.timeout;
+    policy.graceful_timeout = pool.graceful_timeout;
+    return policy;
+}
+
+std::optional<Identity> identity_of(const config::Pool& pool)
+{
+    if (::geteuid() != 0 || (pool.user.empty() && pool.group.empty()))
+        return std::nullopt;
+    return find_identity(pool.user, pool.group);
+}
+
+bool shares(const Services& services, const SharedListener& listener)
+{
+    return std::any_of(services.begin(), services.end(), [&](const auto& service) {
+        const auto& all = service->listeners;
+        return std::find(all.begin(), all.end(), listener) != all.end();
+    });
+}
+
+SharedListener find_listener(const Services& services, const net::Address& address)
+{
+    for (const auto& service : services)
+        for (const SharedListener& listener : service->listeners)
+            if (listener->address() == address)
+                return listener;
+    return nullptr;
+}
+
+SharedListener open_listener(const config::Pool& pool,
+                             const std::string& bind,
+                             const Services& before,
+                             std::vector<SharedListener>& opened)
+{
+    const auto address = net::Address::parse(bind);
+    if (!address)
+        throw StartError(exit_config, "[" + pool.name + "] bind: " + address.error());
+    if (SharedListener open = find_listener(before, address.value()))
+        return open;
+    net::ListenOptions options;
+    options.backlog = pool.backlog;
+    options.mode = pool.listen_mode;
+    options.owner = pool.listen_owner;
+    options.group = pool.listen_group;
+    opened.push_back(
+        std::make_shared<net::Listener>(net::Listener::open(address.value(), options)));
+    logging::info("[%s] listening on %s", pool.name.c_str(), opened.back()->bound().c_str());
+    return opened.back();
+}
+
+// Sockets from systemd take the place of the pool's own addresses.
+std::vector<SharedListener> listeners_of(const config::Pool& pool,
+                                         const std::vector<ActivatedSocket>& activated,
+                                         bool only_pool,
+                                         const Services& before,
+                                         std::vector<SharedListener>& opened)
+{
+    std::vector<SharedListener> listeners;
+    for (const ActivatedSocket& socket : activated)
+        if (only_pool || socket.name == pool.name)
+            listeners.push_back(socket.listener);
+    if (listeners.empty())
+        for (const std::string& bind : pool.bind)
+            listeners.push_back(open_listener(pool, bind, before, opened));
+    return listeners;
+}
+
+}  // namespace
+
+Service::Service(config::Pool pool, std::vector<SharedListener> sockets)
+    : config(std::move(pool)), listeners(std::move(sockets)), identity(identity_of(config)),
+      access_log(config.access_log_format, config.access_log), policy(policy_of(config))
+{
+}
+
+std::vector<ActivatedSocket> take_activated_sockets()
+{
+    std::vector<ActivatedSocket> sockets;
+    for (net::InheritedSocket& socket : net::listen_fds()) {
+        auto listener = std::make_shared<net::Listener>(net::Listener::adopt(std::move(socket.fd)));
+        logging::info("listening on %s (from systemd)", listener->bound().c_str());
+        sockets.push_back({std::move(listener), socket.name});
+    }
+    return sockets;
+}
+
+Services open_services(const config::Config& config,
+                       const std::vector<ActivatedSocket>& activated,
+                       const Services& before)
+{
+    Services services;
+    std::vector<SharedListener> opened;
+    try {
+        for (const config::Pool& pool : config.pools) {
+            const bool only_pool = config.pools.size() == 1;
+            services.push_back(std::make_shared<Service>(
+                pool, listeners_of(pool, activated, only_pool, before, opened)));
+        }
+    } catch (...) {
+        for (const SharedListener& listener : opened)
+            listener->unlink_if_ours();
+        throw;
+    }
+    return services;
+}
+
+void close_unshared(const Services& before, const Services& after) noexcept
+{
+    for (const auto& service : before) {
+        for (const SharedListener& listener : service->listeners)
+            if (!shares(after, listener))
+                listener->unlink_if_ours();
+        service->listeners.clear();
+    }
+}
+
+}  // namespace server

@@ -1,0 +1,290 @@
+#include "server/sync_worker.h"
+
+#include "base/error.h"
+#include "log/log.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+
+#include <sys/epoll.h>
+#include <unistd.h>
+
+namespace server {
+
+namespace {
+
+constexpr int max_events = 64;
+
+// How many connections may wait on the side before the one that waits longest must go.
+constexpr std::size_t max_waiting = 400;
+
+// Out of descriptors or memory: nothing gets better by trying at once.
+constexpr Duration accept_pause{1'000};
+
+// How long the input of a connection is still read after its reply.
+constexpr Duration linger_time{2'000};
+
+// A retiring worker: what connections get that have not sent a byte.
+constexpr Duration last_chance{1'000};
+
+void watch(int epoll, int operation, int fd, unsigned events)
+{
+    epoll_event event{};
+    event.events = events;
+    event.data.fd = fd;
+    if (::epoll_ctl(epoll, operation, fd, &event) != 0)
+        throw_errno("epoll_ctl");
+}
+
+}  // namespace
+
+void SyncWorker::run()
+{
+    epoll_ = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
+    if (!epoll_)
+        throw_errno("epoll_create");
+    watch(epoll_.get(), EPOLL_CTL_ADD, signals_->fd(), EPOLLIN);
+    watch(epoll_.get(), EPOLL_CTL_ADD, setup_.channel, EPOLLIN);
+    watch_listeners(true);
+    while (!retiring_) {
+        notify(Clock::now());
+        // After a connection the next one is tried at once: under load there is no poll at all.
+        if (!accept_all()) {
+            if (!parent_alive()) {
+                logging::warning("[%s] the arbiter is gone, stopping", pool().name.c_str());
+                break;
+            }
+            reap_strays();
+            wait(longest_wait());
+        }
+        take_signals();
+    }
+    stop_accepting();
+    finish_waiting();
+}
+
+// --- accepting ----------------------------------------------------------------------------------
+
+// One from each listener; true when there was one.
+bool SyncWorker::accept_all()
+{
+    const TimePoint now = Clock::now();
+    if (now < paused_until_)
+        return false;
+    if (!listening_)
+        watch_listeners(true);
+    bool any = false;
+    for (const auto& listener : setup_.listeners)
+        any = (!retiring_ && accept_one(*listener)) || any;
+    return any;
+}
+
+bool SyncWorker::accept_one(const net::Listener& listener)
+{
+    net::Accepted accepted = net::accept(listener.fd(), listener.is_tcp());
+    switch (accepted.outcome) {
+    case net::Accepted::Outcome::would_block: return false;
+    case net::Accepted::Outcome::retry: return true;
+    case net::Accepted::Outcome::no_resources:
+        if (!starved_)
+            logging::error("[%s] cannot accept: %s; trying again each second",
+                           pool().name.c_str(),
+                           errno_text(accepted.error).c_str());
+        starved_ = true;
+        pause_accepting();
+        return false;
+    case net::Accepted::Outcome::fatal:
+        throw std::system_error(
+            accepted.error, std::generic_category(), "accept on " + listener.address().text);
+    case net::Accepted::Outcome::accepted: break;
+    }
+    starved_ = false;
+    const TimePoint now = Clock::now();
+    const fcgi::ConnectionLimits limits{
+        pool().max_params_size, static_cast<unsigned>(pool().workers), listener.is_tcp()};
+    auto connection = std::make_unique<fcgi::Connection>(std::move(accepted.fd), limits);
+    connection->receive();
+    if (connection->head_complete())
+        serve(std::move(connection));
+    else if (!connection->gone() && !connection->refused() && connection->error().empty())
+        park(std::move(connection), deadline_after(now, pool().head_timeout), false);
+    return true;
+}
+
+void SyncWorker::pause_accepting()
+{
+    watch_listeners(false);
+    paused_until_ = Clock::now() + accept_pause;
+}
+
+// EPOLLEXCLUSIVE: a new connection wakes one idle worker, not all of them.
+void SyncWorker::watch_listeners(bool on)
+{
+    if (on == listening_)
+        return;
+    for (const auto& listener : setup_.listeners)
+        watch(epoll_.get(),
+              on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL,
+              listener->fd(),
+              on ? EPOLLIN | EPOLLEXCLUSIVE : 0U);
+    listening_ = on;
+}
+
+void SyncWorker::stop_accepting()
+{
+    watch_listeners(false);
+    for (const auto& listener : setup_.listeners)
+        ::close(listener->fd());
+}
+
+// --- waiting ------------------------------------------------------------------------------------
+
+void SyncWorker::wait(Duration limit)
+{
+    const TimePoint now = Clock::now();
+    TimePoint until = std::min(now + limit, next_deadline());
+    if (!listening_ && !retiring_)
+        until = std::min(until, paused_until_);
+    epoll_event events[max_events];
+    const int count = ::epoll_wait(epoll_.get(), events, max_events, poll_timeout(until, now));
+    notify(Clock::now());
+    for (int i = 0; i < count; ++i) {
+        const int fd = events[i].data.fd;
+        if (fd == setup_.channel)
+            take_messages();
+        else if (waiting_.contains(fd))
+            take_waiting(fd);
+        if (stopping_)
+            break;
+    }
+    drop_expired(Clock::now());
+}
+
+void SyncWorker::take_waiting(int fd)
+{
+    Waiting& entry = waiting_.at(fd);
+    fcgi::Connection& connection = *entry.connection;
+    if (entry.lingering) {
+        if (connection.drain())
+            unpark(fd);
+        return;
+    }
+    connection.receive();
+    if (connection.head_complete()) {
+        serve(unpark(fd));
+    } else if (connection.refused()) {
+        const auto refused = unpark(fd);
+        refused->shut_down();
+    } else if (!connection.error().empty() || connection.gone()) {
+        if (!connection.error().empty())
+            logging::warning("[%s] a connection was closed: %s",
+                             pool().name.c_str(),
+                             connection.error().c_str());
+        unpark(fd);
+    }
+}
+
+void SyncWorker::drop_expired(TimePoint now)
+{
+    for (auto entry = waiting_.begin(); entry != waiting_.end();) {
+        const auto next = std::next(entry);
+        if (now >= entry->second.deadline) {
+            if (!entry->second.lingering && !entry->second.connection->untouched())
+                logging::info("[%s] a connection was closed: no whole request in head_timeout",
+                              pool().name.c_str());
+            unpark(entry->first);
+        }
+        entry = next;
+    }
+}
+
+TimePoint SyncWorker::next_deadline() const
+{
+    TimePoint first = never;
+    for (const auto& [fd, entry] : waiting_)
+        first = std::min(first, entry.deadline);
+    return first;
+}
+
+void SyncWorker::park(std::unique_ptr<fcgi::Connection> connection,
+                      TimePoint deadline,
+                      bool lingering)
+{
+    if (waiting_.size() >= max_waiting) {
+        const auto oldest =
+            std::min_element(waiting_.begin(), waiting_.end(), [](const auto& a, const auto& b) {
+                return a.second.deadline < b.second.deadline;
+            });
+        unpark(oldest->first);
+    }
+    const int fd = connection->fd();
+    watch(epoll_.get(), EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLRDHUP);
+    waiting_.insert_or_assign(fd, Waiting{std::move(connection), deadline, lingering});
+}
+
+std::unique_ptr<fcgi::Connection> SyncWorker::unpark(int fd)
+{
+    // Out of the set by hand: a program that is being started may still hold the socket.
+    watch(epoll_.get(), EPOLL_CTL_DEL, fd, 0);
+    auto connection = std::move(waiting_.at(fd).connection);
+    waiting_.erase(fd);
+    return connection;
+}
+
+// What has been accepted before the worker was retired is still served, if it comes soon.
+void SyncWorker::finish_waiting()
+{
+    const TimePoint soon = Clock::now() + last_chance;
+    for (auto& [fd, entry] : waiting_)
+        if (entry.connection->untouched())
+            entry.deadline = std::min(entry.deadline, soon);
+    while (!waiting_.empty() && !stopping_) {
+        wait(longest_wait());
+        take_signals();
+    }
+}
+
+// --- serving ------------------------------------------------------------------------------------
+
+void SyncWorker::serve(std::unique_ptr<fcgi::Connection> connection)
+{
+    const TimePoint started = Clock::now();
+    setup_.slot.begin_request(handler::request_line(connection->params()), started);
+    {
+        const auto task = handler_->start(*connection, started);
+        setup_.slot.set_script(task->outcome().script);
+        drive(*task);
+        request_served(task->outcome(), connection->params(), started);
+    }
+    // Closing with unread input would destroy the reply on its way.
+    if (connection->shut_down())
+        park(std::move(connection), Clock::now() + linger_time, true);
+}
+
+void SyncWorker::drive(handler::Task& task)
+{
+    bool told = false;
+    while (!task.done()) {
+        set_.assign({{signals_->fd(), POLLIN, 0}, {setup_.channel, POLLIN, 0}});
+        const TimePoint deadline = task.prepare(set_);
+        const TimePoint before = Clock::now();
+        const TimePoint until = std::min(deadline, before + longest_wait());
+        if (::poll(set_.data(), set_.size(), poll_timeout(until, before)) < 0)
+            for (pollfd& entry : set_)
+                entry.revents = 0;
+        const TimePoint now = Clock::now();
+        notify(now);
+        if (set_[0].revents != 0)
+            take_signals();
+        if (set_[1].revents != 0)
+            take_messages();
+        if (stopping_ && !told) {
+            task.stop(now);
+            told = true;
+        }
+        task.advance(std::span<const pollfd>(set_).subspan(2), now);
+    }
+}
+
+}  // namespace server

@@ -1,0 +1,177 @@
+#include "server/worker.h"
+
+#include "base/error.h"
+#include "handler/cgi/cgi.h"
+#include "log/log.h"
+#include "server/channel.h"
+
+#include <algorithm>
+#include <chrono>
+#include <climits>
+#include <csignal>
+#include <random>
+
+#include <linux/close_range.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace server {
+
+namespace {
+
+// With timeout = 0 nobody watches, but the loop still turns over to notice a dead parent.
+constexpr Duration wait_without_timeout{500};
+
+std::unique_ptr<handler::Handler> make_handler(const config::Pool& pool)
+{
+    switch (pool.handler) {
+    case config::HandlerKind::cgi: return std::make_unique<cgi::CgiHandler>(pool);
+    case config::HandlerKind::module: break;  // replaced when handler/module arrives
+    }
+    throw StartError(exit_handler_load, "this handler is not built in");
+}
+
+// A CGI worker whose arbiter dies still has a program to end. A module cannot be asked.
+int death_signal(const config::Pool& pool)
+{
+    return pool.handler == config::HandlerKind::module ? SIGKILL : SIGQUIT;
+}
+
+// Spread, so that the workers of a pool do not recycle at the same moment.
+std::uint64_t with_jitter(std::uint64_t limit, std::uint64_t jitter)
+{
+    if (limit == 0 || jitter == 0)
+        return limit;
+    std::random_device random;
+    return limit + std::uniform_int_distribution<std::uint64_t>(0, jitter)(random);
+}
+
+}  // namespace
+
+Worker::Worker(const WorkerSetup& setup)
+    : setup_(setup),
+      max_requests_(with_jitter(setup.pool.max_requests, setup.pool.max_requests_jitter))
+{
+}
+
+void Worker::init_process()
+{
+    set_process_title("tricorn: worker [" + pool().name + "]");
+    signals_ = std::make_unique<SignalQueue>(std::initializer_list<int>{
+        SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH, SIGTTIN, SIGTTOU, SIGALRM});
+    close_what_is_not_ours();
+    drop_privileges();
+    if (!follow_parent(setup_.arbiter, death_signal(pool())))
+        throw StartError(exit_worker_boot, "the arbiter is gone");
+    handler_ = make_handler(pool());
+
+    notify(Clock::now());
+    setup_.slot.booted();
+    ::eventfd_write(setup_.wakeup, 1);
+    logging::debug("[%s] worker booted", pool().name.c_str());
+}
+
+void Worker::drop_privileges()
+{
+    ::umask(pool().umask);
+    if (setup_.identity)
+        become(*setup_.identity);
+    if (pool().no_new_privs && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        throw_errno("no_new_privs");
+}
+
+// Listeners of other pools, the other workers' channels, the arbiter's own descriptors.
+void Worker::close_what_is_not_ours() const
+{
+    logging::release_syslog();
+    std::vector<int> keep = {STDIN_FILENO,
+                             STDOUT_FILENO,
+                             STDERR_FILENO,
+                             signals_->fd(),
+                             setup_.channel,
+                             setup_.wakeup,
+                             logging::descriptor(),
+                             setup_.access_log.descriptor()};
+    for (const auto& listener : setup_.listeners)
+        keep.push_back(listener->fd());
+    std::sort(keep.begin(), keep.end());
+    unsigned next = 0;
+    for (const int fd : keep) {
+        if (fd < 0)
+            continue;
+        const auto ours = static_cast<unsigned>(fd);
+        if (ours > next)
+            ::close_range(next, ours - 1, 0);
+        next = std::max(next, ours + 1);
+    }
+    ::close_range(next, UINT_MAX, 0);
+}
+
+bool Worker::parent_alive() const
+{
+    return ::getppid() == setup_.arbiter;
+}
+
+Duration Worker::longest_wait() const
+{
+    return pool().timeout.count() > 0 ? pool().timeout / 2 : wait_without_timeout;
+}
+
+void Worker::take_signals()
+{
+    while (const auto signo = signals_->next()) {
+        switch (*signo) {
+        case SIGTERM: retiring_ = true; break;
+        case SIGINT:
+        case SIGQUIT: retiring_ = stopping_ = true; break;
+        default: break;  // the arbiter's business, in case somebody signals the whole group
+        }
+    }
+}
+
+void Worker::take_messages()
+{
+    while (auto message = receive_log(setup_.channel)) {
+        if (message->file == LogFile::error)
+            logging::adopt(std::move(message->fd));
+        else
+            setup_.access_log.adopt(std::move(message->fd));
+    }
+}
+
+void Worker::request_served(const handler::Outcome& outcome,
+                            const fcgi::Params& params,
+                            TimePoint started)
+{
+    setup_.slot.end_request();
+    ++served_;
+    if (max_requests_ > 0 && served_ >= max_requests_ && !retiring_) {
+        logging::info("[%s] recycled after %llu requests",
+                      pool().name.c_str(),
+                      static_cast<unsigned long long>(served_));
+        retiring_ = true;
+    }
+    if (!setup_.access_log.enabled())
+        return;
+    const auto elapsed =
+        std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - started);
+    AccessEntry entry{.params = params,
+                      .pool = pool().name,
+                      .script = outcome.script,
+                      .status = outcome.status,
+                      .header = outcome.header,
+                      .bytes = outcome.body_bytes,
+                      .start = std::chrono::system_clock::now() - elapsed,
+                      .elapsed = elapsed,
+                      .program_time = outcome.program_time,
+                      .exit_status = {},
+                      .exit_signal = {},
+                      .worker = ::getpid()};
+    if (outcome.exit)
+        (outcome.exit->signalled ? entry.exit_signal : entry.exit_status) = outcome.exit->code;
+    setup_.access_log.write(entry);
+}
+
+}  // namespace server
