@@ -4,6 +4,7 @@
 #include "base/unique_fd.h"
 
 #include <cerrno>
+#include <climits>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -23,7 +24,7 @@ pid_t read_pid(const std::string& path)
     if (!file || ::read(file.get(), text, sizeof text - 1) <= 0)
         return 0;
     const long pid = std::strtol(text, nullptr, 10);
-    return pid > 0 ? static_cast<pid_t>(pid) : 0;
+    return pid > 0 && pid <= INT_MAX ? static_cast<pid_t>(pid) : 0;
 }
 
 bool alive(pid_t pid)

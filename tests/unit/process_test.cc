@@ -1,0 +1,106 @@
+#include "base/error.h"
+#include "base/pid_file.h"
+#include "base/process.h"
+#include "base/signals.h"
+#include "tests/catch.h"
+#include "tests/unit/support.h"
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+TEST_CASE("process: every way to end is said in words", "[process]")
+{
+    CHECK(describe({false, 3}) == "exited with status 3");
+    CHECK(describe({true, SIGSEGV}) == "was killed by SIGSEGV (Segmentation fault)");
+    CHECK(describe({true, 250}).find("signal 250") != std::string::npos);
+}
+
+TEST_CASE("process: the status of END_REQUEST tells a signal from an exit code", "[process]")
+{
+    CHECK(ExitStatus{false, 7}.app_status() == 7);
+    CHECK(ExitStatus{true, SIGKILL}.app_status() == 128 + SIGKILL);
+}
+
+TEST_CASE("process: an unknown user or group is named in the error", "[process]")
+{
+    CHECK_THROWS_WITH(find_identity("no-such-user", ""), "user: there is no user 'no-such-user'");
+    CHECK_THROWS_WITH(find_identity("root", "no-such-group"),
+                      "group: there is no group 'no-such-group'");
+    CHECK(find_identity("root", "").uid == 0);
+    CHECK(find_identity("0", "").user == "root");
+}
+
+TEST_CASE("process: a child of another parent is told that its parent is gone", "[process]")
+{
+    const pid_t pid = ::fork();
+    REQUIRE(pid >= 0);
+    if (pid == 0)
+        ::_exit(follow_parent(1 << 30, SIGKILL) ? 1 : 0);
+    int status = -1;
+    REQUIRE(::waitpid(pid, &status, 0) == pid);
+    CHECK(status == 0);
+}
+
+TEST_CASE("signals: a blocked signal is read from the queue", "[signals]")
+{
+    sigset_t before;
+    ::sigprocmask(SIG_SETMASK, nullptr, &before);
+    {
+        SignalQueue queue({SIGUSR1, SIGUSR2});
+        CHECK_FALSE(queue.next());
+        ::kill(::getpid(), SIGUSR2);
+        CHECK(queue.next() == SIGUSR2);
+        CHECK_FALSE(queue.next());
+    }
+    ::sigprocmask(SIG_SETMASK, &before, nullptr);
+}
+
+TEST_CASE("pid file: it holds our number and goes with the object", "[pid_file]")
+{
+    const unit::TempDir dir;
+    const std::string path = dir / "pid";
+    {
+        const PidFile file(path);
+        long pid = 0;
+        std::ifstream(path) >> pid;
+        CHECK(pid == ::getpid());
+    }
+    CHECK_FALSE(std::filesystem::exists(path));
+}
+
+TEST_CASE("pid file: one that names a running process is not taken over", "[pid_file]")
+{
+    const unit::TempDir dir;
+    const std::string path = dir / "pid";
+    std::ofstream(path) << ::getppid() << "\n";
+    CHECK_THROWS_AS(PidFile(path), StartError);
+    CHECK(std::filesystem::exists(path));
+}
+
+TEST_CASE("pid file: a stale or damaged one is replaced", "[pid_file]")
+{
+    const unit::TempDir dir;
+    const std::string path = dir / "pid";
+    const std::string contents = GENERATE("", "garbage\n", "-4\n", "0\n", "4194304999\n");
+    std::ofstream(path) << contents;
+    const PidFile file(path);
+    long pid = 0;
+    std::ifstream(path) >> pid;
+    CHECK(pid == ::getpid());
+}
+
+TEST_CASE("pid file: one that was replaced by somebody else stays", "[pid_file]")
+{
+    const unit::TempDir dir;
+    const std::string path = dir / "pid";
+    {
+        const PidFile file(path);
+        std::ofstream(path) << "1\n";
+    }
+    CHECK(std::filesystem::exists(path));
+}
