@@ -12,7 +12,7 @@ namespace {
 constexpr std::size_t header_size = 8;
 constexpr unsigned version = 1;
 constexpr unsigned request_id = 1;
-enum class Type : unsigned { Begin = 1, End = 3, Params = 4, In = 5, Out = 6, Err = 7 };
+enum class Type : unsigned { begin = 1, end = 3, params = 4, in = 5, out = 6, err = 7 };
 
 void append_byte(std::string& bytes, std::size_t value)
 {
@@ -67,12 +67,12 @@ std::string encode_request(const Params& params)
         pairs += value;
     }
     std::string bytes;
-    append_record(bytes, Type::Begin, std::string_view("\0\1\0\0\0\0\0\0", 8));  // responder
+    append_record(bytes, Type::begin, std::string_view("\0\1\0\0\0\0\0\0", 8));  // responder
     constexpr std::size_t largest = 0xffff;
     for (std::size_t at = 0; at < pairs.size(); at += largest)
-        append_record(bytes, Type::Params, std::string_view(pairs).substr(at, largest));
-    append_record(bytes, Type::Params, {});
-    append_record(bytes, Type::In, {});
+        append_record(bytes, Type::params, std::string_view(pairs).substr(at, largest));
+    append_record(bytes, Type::params, {});
+    append_record(bytes, Type::in, {});
     return bytes;
 }
 
@@ -98,9 +98,9 @@ bool Reply::feed(std::string_view bytes)
 bool Reply::take_record(unsigned type, std::string_view content)
 {
     switch (static_cast<Type>(type)) {
-    case Type::Out: output_ += content; return true;
-    case Type::Err: return true;
-    case Type::End: break;
+    case Type::out: output_ += content; return true;
+    case Type::err: return true;
+    case Type::end: break;
     default: return false;
     }
     if (content.size() != 8)

@@ -28,7 +28,7 @@ using bench::Options;
 using bench::Seconds;
 
 // Why a request failed, and what the result line calls it.
-enum class Failure { Refused, Reset, Closed, Protocol, Overload, Status, Body, Exit, Timeout };
+enum class Failure { refused, reset, closed, protocol, overload, status, body, exit, timeout };
 constexpr std::array failure_names = {
     "refused", "reset", "closed", "protocol", "overload", "status", "body", "exit", "timeout"};
 
@@ -126,10 +126,10 @@ void Load::start(std::size_t index)
         ::socket(address_.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     const auto* name = reinterpret_cast<const sockaddr*>(&address_.storage);
     if (connection.fd < 0)
-        return fail(index, Failure::Refused);
+        return fail(index, Failure::refused);
     if (::connect(connection.fd, name, address_.length) < 0 && errno != EINPROGRESS) {
         if (errno != EAGAIN)
-            return fail(index, Failure::Refused);
+            return fail(index, Failure::refused);
         // A unix socket's way to say that the backlog is full: look_after() tries again.
         ++backlog_full_;
         connection.again = true;
@@ -146,7 +146,7 @@ void Load::send_rest(std::size_t index)
                              request_.size() - connection.sent,
                              MSG_NOSIGNAL);
     if (n < 0 && errno != EAGAIN && errno != ENOTCONN)
-        return fail(index, errno == ECONNREFUSED ? Failure::Refused : Failure::Reset);
+        return fail(index, errno == ECONNREFUSED ? Failure::refused : Failure::reset);
     connection.sent += n > 0 ? static_cast<std::size_t>(n) : 0;
 
     epoll_event event{};
@@ -164,11 +164,11 @@ void Load::receive(std::size_t index)
     std::array<char, 65536> buffer;
     const ssize_t n = ::recv(connection.fd, buffer.data(), buffer.size(), 0);
     if (n < 0)
-        return errno == EAGAIN ? void() : fail(index, Failure::Reset);
+        return errno == EAGAIN ? void() : fail(index, Failure::reset);
     if (n == 0)
-        return fail(index, Failure::Closed);
+        return fail(index, Failure::closed);
     if (!connection.reply.feed({buffer.data(), static_cast<std::size_t>(n)}))
-        return fail(index, Failure::Protocol);
+        return fail(index, Failure::protocol);
     if (connection.reply.complete())
         check(index);
 }
@@ -177,13 +177,13 @@ void Load::check(std::size_t index)
 {
     const bench::Reply& reply = connections_[index].reply;
     if (reply.overloaded())
-        return fail(index, Failure::Overload);
+        return fail(index, Failure::overload);
     if (reply.status() != 200)
-        return fail(index, Failure::Status);
+        return fail(index, Failure::status);
     if (options_.body && reply.body() != *options_.body)
-        return fail(index, Failure::Body);
+        return fail(index, Failure::body);
     if (reply.app_status() != 0)
-        return fail(index, Failure::Exit);
+        return fail(index, Failure::exit);
     const auto now = Clock::now();
     if (now >= count_from_ && now < end_) {
         const Seconds took = now - connections_[index].started;
@@ -216,7 +216,7 @@ void Load::look_after(Clock::time_point now)
     for (std::size_t i = 0; i < connections_.size(); ++i) {
         const Connection& connection = connections_[i];
         if (connection.fd >= 0 && now - connection.started > options_.timeout)
-            fail(i, Failure::Timeout);
+            fail(i, Failure::timeout);
         if (connection.fd < 0 && more())
             start(i);
     }
