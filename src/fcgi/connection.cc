@@ -243,12 +243,14 @@ void Connection::give_up()
     sent_ = 0;
 }
 
-bool Connection::shut_down()
+void Connection::shut_down()
 {
-    if (gone_ || eof_)
-        return false;
     ::shutdown(fd(), SHUT_WR);
-    return !body_ended_ || !input_.empty() || !body_.empty();
+}
+
+bool Connection::input_left() const
+{
+    return !gone_ && !eof_ && (!body_ended_ || !input_.empty() || !body_.empty());
 }
 
 bool Connection::drain()

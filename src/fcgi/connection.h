@@ -75,9 +75,11 @@ public:
     bool output_pending() const { return output_left() > 0; }
     void flush();
 
-    // After the reply: no more output. True when closing now could destroy the reply, because
-    // input is unread or still to come: drain() first.
-    bool shut_down();
+    // After the reply: nothing more is sent.
+    void shut_down();
+    // Closing now could destroy the reply on its way, because input is unread or still to come:
+    // shut_down() and drain() first.
+    bool input_left() const;
     // Reads and drops what is there. True when the peer has closed.
     bool drain();
 

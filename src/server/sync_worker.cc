@@ -49,8 +49,12 @@ void SyncWorker::run()
     watch_listeners(true);
     while (!retiring_) {
         notify(Clock::now());
-        // After a connection the next one is tried at once: under load there is no poll at all.
-        if (!accept_all()) {
+        // After a connection the next one is tried at once: under load there is no poll at all,
+        // but for those that wait on the side, which must not starve.
+        const bool accepted = accept_all();
+        if (accepted && !waiting_.empty()) {
+            wait(Duration{0});
+        } else if (!accepted) {
             if (!parent_alive()) {
                 logging::warning("[%s] the arbiter is gone, stopping", pool().name.c_str());
                 break;
@@ -258,8 +262,10 @@ void SyncWorker::serve(std::unique_ptr<fcgi::Connection> connection)
         request_served(task->outcome(), connection->params(), started);
     }
     // Closing with unread input would destroy the reply on its way.
-    if (connection->shut_down())
+    if (connection->input_left()) {
+        connection->shut_down();
         park(std::move(connection), Clock::now() + linger_time, true);
+    }
 }
 
 void SyncWorker::drive(handler::Task& task)

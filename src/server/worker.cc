@@ -62,6 +62,7 @@ void Worker::init_process()
     signals_ = std::make_unique<SignalQueue>(std::initializer_list<int>{
         SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH, SIGTTIN, SIGTTOU, SIGALRM});
     close_what_is_not_ours();
+    ::setsid();  // away from any terminal, for the programs' sake
     drop_privileges();
     if (!follow_parent(setup_.arbiter, death_signal(pool())))
         throw StartError(exit_worker_boot, "the arbiter is gone");

@@ -363,7 +363,7 @@ TEST_CASE("connection: writing to a peer that has left is noticed and harmless",
     peer.connection.finish("y", 0);
     peer.connection.abort();
     CHECK_FALSE(peer.connection.output_pending());
-    CHECK_FALSE(peer.connection.shut_down());
+    CHECK_FALSE(peer.connection.input_left());
 }
 
 TEST_CASE("connection: an abort is seen while the reply is being written", "[connection]")
@@ -476,7 +476,8 @@ TEST_CASE("connection: a reply survives input that was never read", "[connection
     peer.send(bytes);
     REQUIRE(peer.until([&] { return peer.connection.head_complete(); }));
     peer.connection.finish("an early reply", 0);
-    REQUIRE(peer.connection.shut_down());
+    REQUIRE(peer.connection.input_left());
+    peer.connection.shut_down();
     std::string got;
     bool closed = false;
     REQUIRE(peer.until([&] {
@@ -495,7 +496,7 @@ TEST_CASE("connection: a request read to its end needs no draining", "[connectio
     peer.send(wire::request(1, some_pairs, {}));
     REQUIRE(peer.turn());
     peer.connection.finish("reply", 0);
-    CHECK_FALSE(peer.connection.shut_down());
+    CHECK_FALSE(peer.connection.input_left());
 }
 
 TEST_CASE("connection: draining tells when the peer has closed and not before", "[connection]")
@@ -504,7 +505,8 @@ TEST_CASE("connection: draining tells when the peer has closed and not before", 
     peer.send(wire::head(1, some_pairs));
     REQUIRE(peer.turn());
     peer.connection.finish("reply", 0);
-    REQUIRE(peer.connection.shut_down());
+    REQUIRE(peer.connection.input_left());
+    peer.connection.shut_down();
     CHECK_FALSE(peer.connection.drain());
     peer.send(std::string(10'000, 'x'));
     CHECK_FALSE(peer.connection.drain());

@@ -389,7 +389,7 @@ void Relay::settle(TimePoint now)
         end_reply(now);
     }
     // The program may go on after its reply; the web server need not wait for that.
-    if (reply_ == Reply::ended && !client_.output_pending())
+    if (reply_ == Reply::ended && program_ != Program::over && !client_.output_pending())
         client_.shut_down();
     if (done()) {
         read_errors();
