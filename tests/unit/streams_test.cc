@@ -1,17 +1,17 @@
 // streams_test.cc - libfcgi's own functions on our streams, over a socket pair.
 #include "fcgi/streams.h"
 #include "tests/catch.h"
-#include "tests/unit/wire.h"
+#include "tests/unit/web_server.h"
 
 #include <fcgiapp.h>
 
 #include <cerrno>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
 
-#include <poll.h>
 #include <sys/socket.h>
 
 namespace {
@@ -30,47 +30,15 @@ std::string noise(std::size_t size)
 }
 
 // A request whose head has been read, its streams, and the test at the other end.
-class Exchange : public fcgi::StreamOwner {
+class Exchange : public WebServer, public fcgi::StreamOwner {
 public:
     explicit Exchange(std::string_view body_records, const fcgi::StreamLimits& limits = {})
     {
-        int fds[2];
-        REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
-        peer = UniqueFd(fds[1]);
-        client.emplace(UniqueFd(fds[0]), fcgi::ConnectionLimits{});
-        send(wire::head(1, some_pairs) + std::string(body_records));
-        while (!client->head_complete())
-            client->receive();
+        begin(some_pairs, body_records);
         streams.emplace(*client, limits, *this);
         in = streams->in();
         out = streams->out();
         err = streams->err();
-    }
-
-    void send(std::string_view bytes)
-    {
-        while (!bytes.empty()) {
-            const ssize_t sent = ::send(peer.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
-            if (sent < 0)
-                return;
-            bytes.remove_prefix(static_cast<std::size_t>(sent));
-        }
-    }
-
-    // What has come until the reply is complete, the server has closed, or nothing has come for a
-    // long time.
-    std::string receive()
-    {
-        std::vector<char> buffer(1 << 16);
-        std::string all;
-        pollfd entry{peer.get(), POLLIN, 0};
-        while (!wire::decode(all).complete() && ::poll(&entry, 1, 20'000) > 0) {
-            const ssize_t got = ::recv(peer.get(), buffer.data(), buffer.size(), 0);
-            if (got <= 0)
-                break;
-            all.append(buffer.data(), static_cast<std::size_t>(got));
-        }
-        return all;
     }
 
     bool take_output(std::string_view bytes, bool last) override
@@ -88,8 +56,6 @@ public:
     void stream_failed(StreamFailure why) override { failures.push_back(why); }
     void alive() override { ++beats; }
 
-    UniqueFd peer;
-    std::optional<fcgi::Connection> client;
     std::optional<fcgi::Streams> streams;
     FCGX_Stream* in = nullptr;
     FCGX_Stream* out = nullptr;

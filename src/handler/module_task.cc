@@ -1,0 +1,303 @@
+#include "handler/module_task.h"
+
+#include "log/log.h"
+
+#include <cstdlib>
+#include <exception>
+
+#include <cxxabi.h>
+#include <unistd.h>
+
+namespace handler {
+
+namespace {
+
+fcgi::StreamLimits limits_of(const config::Pool& pool, TimePoint now)
+{
+    fcgi::StreamLimits limits;
+    limits.body_timeout = pool.body_timeout;
+    limits.send_timeout = pool.send_timeout;
+    limits.deadline = deadline_after(now, pool.request_timeout);
+    limits.max_body = pool.max_body_size;
+    limits.ignore_abort = pool.ignore_client_abort;
+    return limits;
+}
+
+std::string over(const char* what, Duration limit)
+{
+    return std::string(what) + " (" + std::to_string(limit.count()) + " ms)";
+}
+
+// The exception that is being handled, in words for the log.
+std::string current_exception_text()
+{
+    const std::type_info* const type = abi::__cxa_current_exception_type();
+    std::string text = "an exception";
+    if (type != nullptr) {
+        int status = 0;
+        char* const name = abi::__cxa_demangle(type->name(), nullptr, nullptr, &status);
+        text += std::string(" of type ") + (status == 0 ? name : type->name());
+        std::free(name);
+    }
+    try {
+        throw;
+    } catch (const std::exception& error) {
+        text += std::string(": ") + error.what();
+    } catch (...) {
+        // There is no more to tell.
+    }
+    return text;
+}
+
+}  // namespace
+
+ModuleTask::ModuleTask(const config::Pool& pool,
+                       fcgi::Connection& client,
+                       const Module& module,
+                       cgi::Environment environment,
+                       TimePoint now)
+    : pool_(pool), client_(client), module_(module), environment_(std::move(environment)),
+      streams_(client, limits_of(pool, now), *this),
+      response_({pool.max_header_size, pool.lenient_headers, pool.local_redirect}),
+      errors_(pool, client, pool.module, ::getpid()),
+      head_request_(client.params().get("REQUEST_METHOD") == "HEAD")
+{
+    outcome_.script = pool.module;
+}
+
+TimePoint ModuleTask::prepare(std::vector<pollfd>& set)
+{
+    set.push_back({done() ? -1 : client_.fd(), client_.poll_events(), 0});
+    return called_ ? send_deadline_ : TimePoint::min();
+}
+
+void ModuleTask::advance(std::span<const pollfd> ready, TimePoint now)
+{
+    if (ready[0].revents != 0)
+        client_.note_poll(ready[0].revents);
+    if (!called_) {
+        run(now);
+        now = Clock::now();
+    }
+    deliver(now);
+}
+
+bool ModuleTask::done() const
+{
+    return called_ && (expired_ || client_.gone() || !client_.output_pending());
+}
+
+void ModuleTask::stop(TimePoint now)
+{
+    if (!called_)
+        fail(503, "the server is stopping");
+    called_ = true;
+    send_deadline_ = now;
+}
+
+// --- the call -----------------------------------------------------------------------------------
+
+void ModuleTask::run(TimePoint now)
+{
+    called_ = true;
+    call(now);
+    streams_.close();
+    errors_.end();
+    if (returned_ && *returned_ != 0)
+        logging::info("[%s] %s, %s: returned %d",
+                      pool_.name.c_str(),
+                      pool_.module.c_str(),
+                      request_line(client_.params()).c_str(),
+                      *returned_);
+}
+
+void ModuleTask::call(TimePoint now)
+{
+    try {
+        auto* const envp = const_cast<char**>(environment_.envp());
+        returned_ = module_.handle(envp, streams_.in(), streams_.out(), streams_.err());
+        if (*returned_ == 0)
+            returned_ = streams_.exit_status();
+        outcome_.exit = ExitStatus{false, *returned_};
+    } catch (const abi::__forced_unwind&) {
+        throw;  // the thread is being ended, which cannot be stopped
+    } catch (...) {
+        streams_.discard();
+        fail(500, "the module threw " + current_exception_text());
+    }
+    outcome_.program_time = std::chrono::ceil<Duration>(Clock::now() - now);
+}
+
+// What the client has not taken yet.
+void ModuleTask::deliver(TimePoint now)
+{
+    while (!client_.body().empty())
+        client_.consume(client_.body().size());
+    if (client_.output_left() != output_left_) {
+        output_left_ = client_.output_left();
+        send_deadline_ = deadline_after(now, pool_.send_timeout);
+    }
+    if (now < send_deadline_ || !client_.output_pending())
+        return;
+    logging::info("[%s] %s: the client took nothing for %s",
+                  pool_.name.c_str(),
+                  pool_.module.c_str(),
+                  over("send_timeout", pool_.send_timeout).c_str());
+    client_.give_up();
+    expired_ = true;
+}
+
+std::uint32_t ModuleTask::app_status() const
+{
+    return static_cast<std::uint32_t>(returned_ ? *returned_ : streams_.exit_status());
+}
+
+// --- the reply ----------------------------------------------------------------------------------
+
+bool ModuleTask::take_output(std::string_view bytes, bool last)
+{
+    if (reply_ == Reply::failed)
+        return pool_.ignore_client_abort;
+    if (reply_ == Reply::ended)
+        return false;
+    std::string_view header;
+    if (reply_ == Reply::header) {
+        if (!take_header(bytes, last))
+            return reply_ == Reply::header;
+        header = response_.header();
+    }
+    limit_body(bytes);
+    if (last && body_left_ && *body_left_ > 0) {
+        fail(502, "the reply is shorter than its Content-Length");
+        return false;
+    }
+    reply_ = Reply::body;
+    send(bytes, header, last);
+    return true;
+}
+
+// True when the header is complete: `bytes` is then what has come of the body.
+bool ModuleTask::take_header(std::string_view& bytes, bool last)
+{
+    auto verdict = response_.feed(bytes);
+    if (verdict == cgi::Response::Verdict::more && last)
+        verdict = response_.end();
+    if (verdict == cgi::Response::Verdict::invalid)
+        fail(502, response_.reason());
+    if (verdict != cgi::Response::Verdict::complete)
+        return false;
+    bytes = response_.rest();
+    outcome_.status = response_.status();
+    outcome_.header = response_.header();
+    if (!head_request_ && response_.has_body())
+        body_left_ = response_.content_length();
+    return true;
+}
+
+void ModuleTask::limit_body(std::string_view& bytes)
+{
+    if (!response_.has_body())
+        bytes = {};
+    if (!body_left_)
+        return;
+    if (bytes.size() > *body_left_) {
+        if (!truncated_)
+            logging::warning("[%s] %s: the body is longer than its Content-Length, the rest is cut",
+                             pool_.name.c_str(),
+                             pool_.module.c_str());
+        truncated_ = true;
+        bytes = bytes.substr(0, *body_left_);
+    }
+    *body_left_ -= bytes.size();
+}
+
+void ModuleTask::send(std::string_view bytes, std::string_view header, bool last)
+{
+    outcome_.body_bytes += bytes.size();
+    std::string both;
+    if (!header.empty())
+        bytes = both.append(header).append(bytes);
+    if (!last) {
+        client_.write_stdout(bytes);
+        return;
+    }
+    errors_.end();
+    client_.finish(bytes, app_status());
+    reply_ = Reply::ended;
+    errors_.reply_ended();
+}
+
+// --- failures -----------------------------------------------------------------------------------
+
+void ModuleTask::stream_failed(fcgi::StreamFailure why)
+{
+    switch (why) {
+    case fcgi::StreamFailure::client_left:
+        if (client_.aborted() && (reply_ == Reply::header || reply_ == Reply::body))
+            client_.finish({}, 0);
+        abandon(499);
+        return;
+    case fcgi::StreamFailure::protocol:
+        logging::warning("[%s] %s: the web server broke the protocol: %s",
+                         pool_.name.c_str(),
+                         pool_.module.c_str(),
+                         client_.error().c_str());
+        abandon(400);
+        return;
+    case fcgi::StreamFailure::send_timeout:
+        logging::info("[%s] %s: the client took nothing for %s",
+                      pool_.name.c_str(),
+                      pool_.module.c_str(),
+                      over("send_timeout", pool_.send_timeout).c_str());
+        client_.give_up();
+        abandon(499);
+        return;
+    case fcgi::StreamFailure::body_timeout:
+        fail(408,
+             "nothing of the request body came for " + over("body_timeout", pool_.body_timeout));
+        return;
+    case fcgi::StreamFailure::deadline:
+        fail(504, "ran longer than " + over("request_timeout", pool_.request_timeout));
+        return;
+    case fcgi::StreamFailure::too_large: fail(413, "the body is larger than max_body_size"); return;
+    }
+}
+
+// There is nobody to reply to any more.
+void ModuleTask::abandon(int status)
+{
+    if (reply_ == Reply::header)
+        outcome_.status = status;
+    if (reply_ != Reply::ended)
+        reply_ = Reply::failed;
+    errors_.reply_ended();
+}
+
+// Replies with an error, or makes the transfer fail when the header is out.
+void ModuleTask::fail(int status, const std::string& reason)
+{
+    const std::string effect = reply_ == Reply::header ? std::to_string(status)
+                               : reply_ == Reply::body ? "transfer aborted"
+                                                       : "failed after its reply";
+    logging::warning("[%s] %s, %s: %s: %s",
+                     pool_.name.c_str(),
+                     pool_.module.c_str(),
+                     request_line(client_.params()).c_str(),
+                     effect.c_str(),
+                     reason.c_str());
+    if (reply_ == Reply::header) {
+        const std::string reply = error_reply(status);
+        const std::size_t header_size = reply.find("\r\n\r\n") + 4;
+        outcome_.status = status;
+        outcome_.header = reply.substr(0, header_size);
+        outcome_.body_bytes = reply.size() - header_size;
+        client_.finish(reply, app_status());
+    } else if (reply_ == Reply::body) {
+        client_.abort();
+    }
+    if (reply_ != Reply::ended)
+        reply_ = Reply::failed;
+    errors_.reply_ended();
+}
+
+}  // namespace handler

@@ -1,0 +1,90 @@
+// module_task.h - one request in a module: all the work is done in the first advance(), the rest
+// of the task's life is the delivery of what the socket did not take.
+// Units    durations are the pool's, in milliseconds.
+// Errors   none thrown, whatever the module throws; see module.h.
+// Owner    the worker, by Task. The connection, the pool and the module outlive it.
+// Source   RFC 3875 section 6 for what a module writes.
+#pragma once
+
+#include "fcgi/streams.h"
+#include "handler/cgi/environment.h"
+#include "handler/cgi/response.h"
+#include "handler/handler.h"
+#include "handler/stderr_lines.h"
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+struct FCGX_Stream;
+
+namespace handler {
+
+// int tricorn_handle(FCGX_ParamArray envp, FCGX_Stream *in, FCGX_Stream *out, FCGX_Stream *err)
+using ModuleEntry = int (*)(char**, FCGX_Stream*, FCGX_Stream*, FCGX_Stream*);
+
+// What a loaded module is to a request.
+struct Module {
+    ModuleEntry handle = nullptr;
+    std::function<void()> alive;  // called with every sign of life
+};
+
+class ModuleTask : public Task, private fcgi::StreamOwner {
+public:
+    ModuleTask(const config::Pool& pool,
+               fcgi::Connection& client,
+               const Module& module,
+               cgi::Environment environment,
+               TimePoint now);
+
+    TimePoint prepare(std::vector<pollfd>& set) override;
+    void advance(std::span<const pollfd> ready, TimePoint now) override;
+    bool done() const override;
+    void stop(TimePoint now) override;
+
+private:
+    // failed: what the module still writes is refused; or dropped, when it may go on alone.
+    enum class Reply { header, body, ended, failed };
+
+    void run(TimePoint now);
+    void call(TimePoint now);
+    void deliver(TimePoint now);
+
+    bool take_output(std::string_view bytes, bool last) override;
+    void take_errors(std::string_view bytes) override { errors_.feed(bytes); }
+    void stream_failed(fcgi::StreamFailure why) override;
+    void alive() override { module_.alive(); }
+
+    bool take_header(std::string_view& bytes, bool last);
+    void limit_body(std::string_view& bytes);
+    void send(std::string_view bytes, std::string_view header, bool last);
+    void fail(int status, const std::string& reason);
+    void abandon(int status);
+    std::uint32_t app_status() const;
+
+    const config::Pool& pool_;
+    fcgi::Connection& client_;
+    const Module& module_;
+    cgi::Environment environment_;
+
+    fcgi::Streams streams_;
+    cgi::Response response_;
+    StderrLines errors_;
+
+    Reply reply_ = Reply::header;
+    bool called_ = false;
+    bool truncated_ = false;
+    const bool head_request_;
+    std::optional<int> returned_;
+    std::optional<std::uint64_t> body_left_;  // of the reply, when the module declared its length
+
+    std::size_t output_left_ = 0;  // of the connection when send_deadline_ was set
+    TimePoint send_deadline_ = never;
+    bool expired_ = false;
+};
+
+}  // namespace handler
