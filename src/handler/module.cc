@@ -15,7 +15,9 @@ using InitHook = int (*)();
 
 [[noreturn]] void refuse_module(const std::string& path, const std::string& reason)
 {
-    throw StartError(exit_handler_load, "module " + path + ": " + reason);
+    // The loader mostly names the file itself.
+    const bool named = reason.find(path) != std::string::npos;
+    throw StartError(exit_handler_load, "module " + (named ? reason : path + ": " + reason));
 }
 
 std::string loader_error()

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "handler/cgi/cgi.h"
+#include "handler/module.h"
 #include "log/log.h"
 #include "server/channel.h"
 
@@ -9,7 +10,9 @@
 #include <chrono>
 #include <climits>
 #include <csignal>
+#include <functional>
 #include <random>
+#include <utility>
 
 #include <linux/close_range.h>
 #include <sys/eventfd.h>
@@ -24,11 +27,13 @@ namespace {
 // With timeout = 0 nobody watches, but the loop still turns over to notice a dead parent.
 constexpr Duration wait_without_timeout{500};
 
-std::unique_ptr<handler::Handler> make_handler(const config::Pool& pool)
+std::unique_ptr<handler::Handler> make_handler(const config::Pool& pool,
+                                               std::function<void()> alive)
 {
     switch (pool.handler) {
     case config::HandlerKind::cgi: return std::make_unique<cgi::CgiHandler>(pool);
-    case config::HandlerKind::module: break;  // replaced when handler/module arrives
+    case config::HandlerKind::module:
+        return std::make_unique<handler::ModuleHandler>(pool, std::move(alive));
     }
     throw StartError(exit_handler_load, "this handler is not built in");
 }
@@ -66,7 +71,7 @@ void Worker::init_process()
     drop_privileges();
     if (!follow_parent(setup_.arbiter, death_signal(pool())))
         throw StartError(exit_worker_boot, "the arbiter is gone");
-    handler_ = make_handler(pool());
+    handler_ = make_handler(pool(), [this] { notify(Clock::now()); });
 
     notify(Clock::now());
     setup_.slot.booted();
