@@ -336,19 +336,23 @@ void Files::include(const Entry& entry)
         pattern.insert(0, file, 0, file.rfind('/') + 1);
 
     glob_t found{};
+    errno = 0;
     const int result = ::glob(pattern.c_str(), GLOB_ERR, nullptr, &found);
+    const int error = errno;
     std::vector<std::string> paths(found.gl_pathv, found.gl_pathv + found.gl_pathc);
     ::globfree(&found);
     std::ranges::sort(paths);  // glob(3) sorts as the locale says
     const bool has_wildcard = pattern.find_first_of("*?[") != std::string::npos;
-    if (result == GLOB_NOMATCH && has_wildcard)
+    // A missing directory is no mistake either: packages make pools.d when the first pool comes.
+    const bool none = result == GLOB_NOMATCH || (result == GLOB_ABORTED && error == ENOENT);
+    if (none && has_wildcard)
         ini_.warnings.push_back(entry.origin.text() + ": " + entry.key + ": no file matches " +
                                 pattern);
-    else if (result == GLOB_NOMATCH && !pattern.empty())
+    else if (none && !pattern.empty())
         problem(entry.origin,
                 entry.key + ": " + pattern + " does not exist: name a file or a pattern");
-    else if (result != 0 && result != GLOB_NOMATCH)
-        problem(entry.origin, entry.key + ": " + pattern + " cannot be read: " + errno_text(errno));
+    else if (result != 0 && !none)
+        problem(entry.origin, entry.key + ": " + pattern + " cannot be read: " + errno_text(error));
     for (const auto& path : paths)
         read(path, entry.origin, entry.key + ": ");
 }

@@ -156,17 +156,18 @@ void Merger::add_entry(const Entry& entry)
     const Setting* setting = find_setting(scope, entry.key);
     if (setting == nullptr)
         unknown_key(given, scope, false);
-    else if (takes_several(*setting) || !is_repeated(entry))
+    else if (!is_repeated(entry, *setting))
         put(*setting, given, pool);
 }
 
-bool Merger::is_repeated(const Entry& entry)
+bool Merger::is_repeated(const Entry& entry, const Setting& setting)
 {
-    const auto earlier = draft_.origins.find({entry.section, entry.key});
-    if (earlier == draft_.origins.end())
-        return false;
     // That a pool stands there twice has been said already.
-    if (std::ranges::find(repeated_, entry.section) == repeated_.end())
+    const bool said = std::ranges::find(repeated_, entry.section) != repeated_.end();
+    const auto earlier = draft_.origins.find({entry.section, entry.key});
+    if (earlier == draft_.origins.end() || (takes_several(setting) && !said))
+        return false;
+    if (!said)
         problem(entry.origin,
                 entry.key + ": is already set at " + earlier->second.front().text() +
                     ": keep one of the two");

@@ -65,7 +65,7 @@ private:
     void add_to_all(const Setting& setting, const Given& given);
     void put(const Setting& setting, Given given, Pool* pool);
     void unknown_key(const Given& given, Scope scope, bool usage);
-    bool is_repeated(const Entry& entry);
+    bool is_repeated(const Entry& entry, const Setting& setting);
     void put_target(Pool& pool,
                     std::string_view key,
                     const std::string& value,
