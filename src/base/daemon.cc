@@ -38,6 +38,7 @@ Daemon Daemon::detach()
     UniqueFd read_end(ends[0]);
     Daemon daemon;
     daemon.status_ = UniqueFd(ends[1]);
+    daemon.detached_ = true;
 
     // The waiting process must not hold the end that it waits for.
     if (checked_fork() > 0) {

@@ -15,12 +15,13 @@ public:
     // the daemon returns. It has its own session, / as directory and /dev/null as stdin.
     static Daemon detach();
 
-    bool detached() const { return static_cast<bool>(status_); }
+    bool detached() const { return detached_; }
 
     // Tells the waiting process how it went, once, and leaves its terminal.
     void report(int exit_code) noexcept;
 
 private:
+    bool detached_ = false;
     UniqueFd status_;
 };
 

@@ -96,7 +96,7 @@ void Connection::parse()
         case Event::Kind::head: head_ = true; break;
         case Event::Kind::body: body_ = event.bytes; break;
         case Event::Kind::body_end: body_ended_ = true; break;
-        case Event::Kind::aborted: aborted_ = true; break;
+        case Event::Kind::aborted: note_abort(); break;
         case Event::Kind::refused:
             answer(event.bytes);
             refused_ = true;
@@ -120,6 +120,16 @@ void Connection::answer(std::string_view record)
     }
     queue_.append(record);
     flush();
+}
+
+void Connection::note_abort()
+{
+    aborted_ = true;
+    if (head_)
+        return;  // the handler's business
+    append_end_request(queue_, parser_.request_id(), 0, FCGI_REQUEST_COMPLETE);
+    flush();
+    refused_ = true;
 }
 
 void Connection::consume(std::size_t bytes)

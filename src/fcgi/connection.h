@@ -85,6 +85,7 @@ public:
 
 private:
     void parse();
+    void note_abort();
     void fail(std::string_view reason);
     void answer(std::string_view record);
     void append_stream(std::uint8_t type, std::string_view bytes);

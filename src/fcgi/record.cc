@@ -109,7 +109,7 @@ Event Parser::open_application_record()
         use_ = Use::collect;
         return {};
     }
-    if (stage_ == Stage::idle || record_id_ != id_)
+    if (stage_ == Stage::idle || stage_ == Stage::too_large || record_id_ != id_)
         return {};  // records of inactive requests are ignored
     if (type_ == FCGI_PARAMS) {
         if (stage_ != Stage::params)
@@ -133,8 +133,9 @@ Event Parser::take_content(std::string_view& input)
     case Use::collect: collected_.append(piece); break;
     case Use::params:
         params_size_ += piece.size();
-        if (!params_too_large())
-            params_bytes_.append(piece);
+        if (params_too_large())
+            return give_up_params();
+        params_bytes_.append(piece);
         break;
     case Use::body: return {Event::Kind::body, piece};
     case Use::skip: break;
@@ -188,11 +189,16 @@ Event Parser::end_of_begin()
 Event Parser::end_of_params()
 {
     stage_ = Stage::stdin_open;
-    if (params_too_large()) {
-        params_bytes_.clear();
-    } else if (!params_.decode(std::move(params_bytes_))) {
+    if (!params_.decode(std::move(params_bytes_)))
         return fail("malformed name-value pairs in PARAMS");
-    }
+    params_bytes_ = {};
+    return {Event::Kind::head, {}};
+}
+
+Event Parser::give_up_params()
+{
+    stage_ = Stage::too_large;
+    use_ = Use::skip;
     params_bytes_ = {};
     return {Event::Kind::head, {}};
 }

@@ -38,8 +38,8 @@ struct Event {
 
 class Parser {
 public:
-    // A head whose parameters exceed max_params is read to its end and reported with
-    // params_too_large(); none of it is kept.
+    // A head whose parameters exceed max_params is reported as soon as they do, with
+    // params_too_large(); none of it is kept, and nothing that follows is looked at.
     explicit Parser(std::size_t max_params, unsigned max_connections);
 
     // Takes a prefix off `input` and says what it was. Call until it answers more; a body's view
@@ -56,7 +56,7 @@ public:
     bool idle() const { return stage_ == Stage::idle && have_ == 0; }
 
 private:
-    enum class Stage { idle, params, stdin_open, stdin_ended };
+    enum class Stage { idle, params, stdin_open, stdin_ended, too_large };
     // What becomes of the content of the record being read.
     enum class Use { collect, params, body, skip };
 
@@ -68,6 +68,7 @@ private:
     Event open_management_record();
     Event end_of_begin();
     Event end_of_params();
+    Event give_up_params();
     Event end_of_management();
     Event fail(std::string_view reason);
     Event answer(Event::Kind kind);

@@ -123,14 +123,17 @@ std::unique_ptr<Task> check_limits(const config::Pool& pool,
     const std::string_view length = client.params().get("CONTENT_LENGTH");
     std::uint64_t size = 0;
     const auto read = std::from_chars(length.data(), length.data() + length.size(), size);
-    if (pool.max_body_size > 0 &&
-        (size > pool.max_body_size || read.ec == std::errc::result_out_of_range))
+    const bool huge = read.ec == std::errc::result_out_of_range;
+    if (pool.max_body_size > 0 && (size > pool.max_body_size || huge))
         return refuse(pool,
                       client,
                       413,
                       "a body of " + std::string(length) + " bytes is larger than max_body_size (" +
                           std::to_string(pool.max_body_size) + " bytes)",
                       now);
+    if (!length.empty() && (read.ec != std::errc() || read.ptr != length.data() + length.size()))
+        return refuse(
+            pool, client, 400, "CONTENT_LENGTH is no number: " + std::string(length), now);
     return nullptr;
 }
 

@@ -291,7 +291,7 @@ void Arbiter::abort_worker(WorkerProcess& worker, TimePoint now)
         report.busy ? "serving " + report.request + " with " + report.script + " for " +
                           std::to_string(seconds_between(report.request_started, now)) + " s"
                     : "idle";
-    logging::critical("[%s] worker %d was silent for %.1f s, aborting it (%s)",
+    logging::critical("[%s] worker %d was silent for %.1f s, longer than timeout: aborting it (%s)",
                       worker.service->config.name.c_str(),
                       worker.state.pid,
                       seconds_between(report.last_beat, now),

@@ -25,8 +25,9 @@ constexpr Duration accept_pause{1'000};
 // How long the input of a connection is still read after its reply.
 constexpr Duration linger_time{2'000};
 
-// A retiring worker: what connections get that have not sent a byte.
-constexpr Duration last_chance{1'000};
+// A retiring worker: what connections get whose request has not arrived. Web servers send it
+// right after they connect.
+constexpr Duration last_chance{2'000};
 
 void watch(int epoll, int operation, int fd, unsigned events)
 {
@@ -111,7 +112,9 @@ bool SyncWorker::accept_one(const net::Listener& listener)
     connection->receive();
     if (connection->head_complete())
         serve(std::move(connection));
-    else if (!connection->gone() && !connection->refused() && connection->error().empty())
+    else if (connection->refused())
+        linger(std::move(connection));
+    else if (!connection->gone() && connection->error().empty())
         park(std::move(connection), deadline_after(now, pool().head_timeout), false);
     return true;
 }
@@ -178,8 +181,7 @@ void SyncWorker::take_waiting(int fd)
     if (connection.head_complete()) {
         serve(unpark(fd));
     } else if (connection.refused()) {
-        const auto refused = unpark(fd);
-        refused->shut_down();
+        linger(unpark(fd));
     } else if (!connection.error().empty() || connection.gone()) {
         if (!connection.error().empty())
             logging::warning("[%s] a connection was closed: %s",
@@ -241,8 +243,7 @@ void SyncWorker::finish_waiting()
 {
     const TimePoint soon = Clock::now() + last_chance;
     for (auto& [fd, entry] : waiting_)
-        if (entry.connection->untouched())
-            entry.deadline = std::min(entry.deadline, soon);
+        entry.deadline = std::min(entry.deadline, soon);
     while (!waiting_.empty() && !stopping_) {
         wait(longest_wait());
         take_signals();
@@ -261,11 +262,16 @@ void SyncWorker::serve(std::unique_ptr<fcgi::Connection> connection)
         drive(*task);
         request_served(task->outcome(), connection->params(), started);
     }
-    // Closing with unread input would destroy the reply on its way.
-    if (connection->input_left()) {
-        connection->shut_down();
-        park(std::move(connection), Clock::now() + linger_time, true);
-    }
+    linger(std::move(connection));
+}
+
+// The reply is out. Closing with unread input would destroy it on its way.
+void SyncWorker::linger(std::unique_ptr<fcgi::Connection> connection)
+{
+    if (!connection->input_left())
+        return;
+    connection->shut_down();
+    park(std::move(connection), Clock::now() + linger_time, true);
 }
 
 void SyncWorker::drive(handler::Task& task)

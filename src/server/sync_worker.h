@@ -48,6 +48,7 @@ private:
     void park(std::unique_ptr<fcgi::Connection> connection, TimePoint deadline, bool lingering);
     std::unique_ptr<fcgi::Connection> unpark(int fd);
     void serve(std::unique_ptr<fcgi::Connection> connection);
+    void linger(std::unique_ptr<fcgi::Connection> connection);
     void drive(handler::Task& task);
     void finish_waiting();
 

@@ -84,10 +84,8 @@ TimePoint Relay::prepare(std::vector<pollfd>& set)
 
 void Relay::advance(std::span<const pollfd> ready, TimePoint now)
 {
-    if (ready[client_slot].revents != 0) {
+    if (ready[client_slot].revents != 0)
         client_.note_poll(ready[client_slot].revents);
-        watch_client(now);
-    }
     if ((ready[input_slot].revents & (POLLERR | POLLNVAL)) != 0)
         child_.input.reset();  // the program does not want the rest, which is its right
     feed_input(now);
@@ -97,6 +95,7 @@ void Relay::advance(std::span<const pollfd> ready, TimePoint now)
         read_output(now);
     if (ready[program_slot].revents != 0)
         watch_program(now);
+    watch_client(now);  // after all that can have noticed that it is gone, writing included
     watch_clock(now);
     settle(now);
 }
@@ -413,7 +412,11 @@ void Relay::end_reply(TimePoint now)
     const bool all_sent = !body_left_ || *body_left_ == 0;
     const bool crashed = outcome_.exit && outcome_.exit->signalled && !body_left_;
     if (crashed || !all_sent) {
-        fail(502, "the reply is cut short; the program " + how, now);
+        fail(502,
+             std::string(all_sent ? "the reply is cut short"
+                                  : "the body is shorter than its Content-Length") +
+                 "; the program " + how,
+             now);
         return;
     }
     client_.finish({}, outcome_.exit ? outcome_.exit->app_status() : 0);
