@@ -7,6 +7,8 @@
 #include <csignal>
 #include <string>
 
+#include <unistd.h>
+
 namespace {
 
 std::string number_of(const Server& server, const std::string& step, const std::string& name)
