@@ -331,6 +331,18 @@ TEST_CASE("script: a root that cannot be used is an error that names it", "[scri
     }
 }
 
+TEST_CASE("script: a root that its user may not search is an error", "[script]")
+{
+    const Site site;
+    REQUIRE(::chmod(site.root.c_str(), 0600) == 0);
+    {
+        const AsNobody nobody;
+        CHECK_THROWS_AS(Resolver({site.root, "", "", {}, {}}), StartError);
+    }
+    REQUIRE(::chmod(site.root.c_str(), 0700) == 0);
+    CHECK(site.uri("/ok.cgi").status == 200);
+}
+
 TEST_CASE("script: a root that everybody may write to is an error unless it is sticky", "[script]")
 {
     const Site site;

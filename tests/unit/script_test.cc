@@ -99,6 +99,31 @@ TEST_CASE("script: the prefixes of Apache's proxy are stripped", "[script]")
     CHECK(site.file("proxy:").status == 404);
 }
 
+TEST_CASE("script: a SCRIPT_FILENAME that is encoded unlike SCRIPT_NAME is decoded", "[script]")
+{
+    const Site site;
+    write_file(site.root + "/with space.cgi", "#!/bin/sh\n", 0755);
+    write_file(site.root + "/%41.cgi", "#!/bin/sh\n", 0755);
+    write_file(site.root + "/A.cgi", "#!/bin/sh\n", 0755);
+    const Resolver resolver({site.root, "", "", {}, {}});
+    const auto asked = [&](const std::string& file, const std::string& uri) {
+        return ask(resolver, {{"SCRIPT_FILENAME", site.root + file}, {"SCRIPT_NAME", uri}});
+    };
+    auto answer = asked("/with%20space.cgi/%c3%BC", "/pp/with space.cgi/\xc3\xbc");
+    CHECK(answer.path == site.root + "/with space.cgi");
+    CHECK(answer.name == "/pp/with space.cgi");
+    CHECK(answer.path_info == "/\xc3\xbc");
+    // Both are encoded or both are not: then it is a name.
+    CHECK(asked("/%41.cgi", "/%41.cgi").path == site.root + "/%41.cgi");
+    CHECK(asked("/%41.cgi", "/other").path == site.root + "/%41.cgi");
+    CHECK(asked("/%2541.cgi", "/%2541.cgi").status == 404);
+    CHECK(asked("/%2541.cgi", "/%41.cgi").path == site.root + "/%41.cgi");
+    CHECK(asked("/%41.cgi", "/A.cgi").path == site.root + "/A.cgi");
+    CHECK(asked("/sub/%2e%2E/ok.cgi", "/sub/../ok.cgi").status == 404);
+    CHECK(asked("/ok.cgi%00", "/ok.cgi\0"s).status == 404);
+    CHECK(asked("/ok.cgi/100%", "/x").path_info == "/100%");
+}
+
 TEST_CASE("script: repeated slashes and single dots are nothing", "[script]")
 {
     const Site site;

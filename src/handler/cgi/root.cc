@@ -65,6 +65,10 @@ Root::Root(const std::string& directory, bool use_openat2)
         refuse_root(directory, errno_text(errno));
     if ((status.st_mode & S_IWOTH) != 0 && (status.st_mode & S_ISVTX) == 0)
         refuse_root(directory, "everybody may write there (chmod o-w it)");
+    const bool searchable =
+        ::faccessat(directory_.get(), "", X_OK, AT_EACCESS | AT_EMPTY_PATH) == 0 || errno != EACCES;
+    if (!searchable)
+        refuse_root(directory, "the pool's user may not search it (chmod +x)");
     real_path_ = real_path(directory);
     if (real_path_.empty())
         refuse_root(directory, errno_text(errno));

@@ -145,7 +145,7 @@ Result<Script, Refusal> Resolver::mounted(const fcgi::Params& params) const
 Result<Script, Refusal> Resolver::named(const fcgi::Params& params) const
 {
     const std::string_view uri = params.get("SCRIPT_NAME");
-    std::string file(without_proxy(params.get("SCRIPT_FILENAME")));
+    std::string file = decoded_like(without_proxy(params.get("SCRIPT_FILENAME")), uri);
     if (params.get("SCRIPT_FILENAME").empty()) {
         if (uri.empty())
             return not_found("the web server sent neither SCRIPT_FILENAME nor SCRIPT_NAME");

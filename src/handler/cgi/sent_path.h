@@ -36,6 +36,11 @@ bool has_dot_dot(std::string_view path);
 // leave the query there. Other names are answered as they are.
 std::string_view without_proxy(std::string_view file);
 
+// Apache's ProxyPass sends SCRIPT_FILENAME percent-encoded and SCRIPT_NAME not. Decodes the end of
+// `file` where that makes it the end of `uri`, and nowhere else: decoding what the web server has
+// decoded already would open a way around its access rules (%2573ecret.cgi).
+std::string decoded_like(std::string_view file, std::string_view uri);
+
 // What follows `mount` in a URI path, "" or "/...". nullopt when it is another path.
 std::optional<std::string_view> beneath_mount(std::string_view mount, std::string_view path);
 
