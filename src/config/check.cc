@@ -151,11 +151,8 @@ void Checker::check_file(const Pool& pool,
 // What steers how a request finds its program.
 void Checker::check_lookup(const Pool& pool)
 {
-    if (!pool.mount.empty() && (pool.mount.front() != '/' || pool.mount.back() == '/'))
-        problem(pool,
-                "mount",
-                in_quotes(pool.mount) +
-                    " begins with / and does not end with it, such as /cgi-bin");
+    if (!pool.mount.empty() && pool.mount.front() != '/')
+        problem(pool, "mount", in_quotes(pool.mount) + " lacks its first /, such as /cgi-bin");
     for (const std::string& extension : pool.allowed_extensions)
         if (extension.size() < 2 || extension.front() != '.' ||
             extension.find('/') != std::string::npos)
@@ -163,7 +160,7 @@ void Checker::check_lookup(const Pool& pool)
                     "allowed_extensions",
                     in_quotes(extension) + " is not an extension: write it with its point, .cgi");
     for (const std::string& pattern : pool.allowed_paths)
-        if (pattern.front() != '/' && pattern.front() != '*')
+        if (pattern.front() != '/')
             problem(pool,
                     "allowed_paths",
                     in_quotes(pattern) + " matches no program: patterns are of whole paths, "

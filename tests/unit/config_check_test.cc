@@ -162,16 +162,19 @@ TEST_CASE("config: how programs are looked up is checked")
     Site site;
     CHECK(site.mistakes_of(site.pool("www",
                                      "mount = /cgi-bin\nallowed_extensions = .cgi .pl\n"
-                                     "allowed_paths = /srv/* *.cgi\n")) == "nothing is wrong");
-    for (const char* mount : {"cgi-bin", "/cgi-bin/", "/"})
-        CHECK_THAT(site.mistakes_of(site.pool("www", "mount = " + std::string(mount) + "\n")),
-                   Contains("4: mount: "));
+                                     "allowed_paths = /srv/* /opt/x\n")) == "nothing is wrong");
+    CHECK(site.mistakes_of(site.pool("www", "mount = /\n")) == "nothing is wrong");
+    CHECK(site.mistakes_of(site.pool("www", "mount = cgi-bin\n")) ==
+          "4: mount: \"cgi-bin\" lacks its first /, such as /cgi-bin");
     for (const char* extension : {"cgi", ".", "*.cgi", "./x"})
         CHECK_THAT(site.mistakes_of(
                        site.pool("www", "allowed_extensions = " + std::string(extension) + "\n")),
                    Contains("4: allowed_extensions: "));
-    CHECK_THAT(site.mistakes_of(site.pool("www", "allowed_paths = cgi/x\n")),
-               Contains("4: allowed_paths: "));
+    // A star does not match a slash, so this would match no whole path.
+    for (const char* pattern : {"cgi/x", "*.cgi"})
+        CHECK_THAT(
+            site.mistakes_of(site.pool("www", "allowed_paths = " + std::string(pattern) + "\n")),
+            Contains("4: allowed_paths: "));
 }
 
 TEST_CASE("config: a wrong format of the access log is a mistake")

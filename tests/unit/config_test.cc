@@ -15,6 +15,14 @@ std::string origin(const Loaded& loaded, const std::string& section, const std::
     return found == loaded.origins.end() ? "default" : found->second.back().text();
 }
 
+// All values, as if each were a default.
+std::string print_values(const Loaded& loaded)
+{
+    Loaded bare;
+    bare.config = loaded.config;
+    return print(bare);
+}
+
 }  // namespace
 
 TEST_CASE("config: a file sets global settings and those of its pools")
@@ -324,4 +332,33 @@ TEST_CASE("config: every setting is printed")
     for (const Setting& setting : settings())
         if (setting.type != Type::include)
             CHECK_THAT(text, Contains("\n" + std::string(setting.key) + " ="));
+}
+
+TEST_CASE("config: the shipped file holds every setting at its default")
+{
+    const char* source = std::getenv("TRICORN_SRCDIR");
+    const std::string text =
+        read_file(std::string(source != nullptr ? source : ".") + "/conf/tricorn.conf");
+    std::string active;
+    for (std::size_t begin = 0; begin < text.size();) {
+        const std::size_t end = text.find('\n', begin);
+        const std::string line = text.substr(begin, end - begin);
+        if (!line.starts_with("include"))
+            active += line.substr(line.starts_with(';') ? 1 : 0) + "\n";
+        begin = end + 1;
+    }
+    for (const Setting& setting : settings())
+        CHECK_THAT(text,
+                   setting.type == Type::environment
+                       ? Contains("# " + std::string(setting.key))
+                       : Contains("\n" + std::string(setting.scope == Scope::pool ? ";" : "") +
+                                  std::string(setting.key) + " ="));
+
+    Site site;
+    const std::vector<std::string> needed{"--set", "root=" + site.root(), "-b", "127.0.0.1:0"};
+    site.file(active, needed);
+    const Loaded written_out = site.load();
+    site.file("[global]\n[NAME]\n", needed);
+    const Loaded built_in = site.load();
+    CHECK(print_values(written_out) == print_values(built_in));
 }
