@@ -1,4 +1,5 @@
 # report.awk - the tables and the bars from the files "memory" (server kB) and "results" (run.awk).
+# Columns of results: 5 requests/s, 6 p50, 7 p99, 8 max, 9 CPU, 10 errors, 11 foreign CPU.
 
 # Sorts list[1..count] in place; mawk has no asort.
 function sort(list, count,    i, j, value)
@@ -47,11 +48,11 @@ FNR == NR {
 
 {
     key = $2 " " $3 " " $4
-    for (column = 5; column <= 10; column++)
+    for (column = 5; column <= 11; column++)
         value_of[key, $1, column] = $column
-    errors[key] += $9
-    foreign[++runs] = $10
-    noisy += $10 > 10
+    errors[key] += $10
+    foreign[++runs] = $11
+    noisy += $11 > 10
 }
 
 END {
@@ -72,15 +73,16 @@ END {
                             value_of[key server[1], round, 5] / theirs
                 }
 
-    print "| way | program | server | requests/s | p50 ms | p99 ms | CPU ms/request | errors | tricorn/peer |"
-    print "|---|---|---|---:|---:|---:|---:|---:|---:|"
+    print "| way | program | server | requests/s | p50 ms | p99 ms | max ms | CPU ms/request | errors | tricorn/peer |"
+    print "|---|---|---|---:|---:|---:|---:|---:|---:|---:|"
     for (w = 1; w <= ways_count; w++)
         for (p = 1; p <= programs_count; p++)
             for (s = 1; s <= servers_count; s++) {
                 key = way[w] " " program[p] " " server[s]
-                printf "| %s | %s | %s | %s | %s | %s | %s | %d | %s |\n", way[w], program[p], \
+                printf "| %s | %s | %s | %s | %s | %s | %s | %s | %d | %s |\n", way[w], program[p], \
                     server[s], spread(key, 5, "%.0f"), spread(key, 6, "%.1f"), \
-                    spread(key, 7, "%.1f"), spread(key, 8, "%.2f"), errors[key], \
+                    spread(key, 7, "%.1f"), spread(key, 8, "%.0f"), \
+                    spread(key, 9, "%.2f"), errors[key], \
                     s == 1 ? "" : spread(key, "ratio", "%.2f")
             }
     print "\nMedians of the rounds (smallest-largest).\n"
