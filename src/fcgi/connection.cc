@@ -139,6 +139,16 @@ void Connection::consume(std::size_t bytes)
         parse();
 }
 
+std::size_t Connection::drop_body()
+{
+    std::size_t dropped = 0;
+    while (!body_.empty()) {
+        dropped += body_.size();
+        consume(body_.size());
+    }
+    return dropped;
+}
+
 void Connection::fail(std::string_view reason)
 {
     error_ = reason;

@@ -48,6 +48,8 @@ public:
     // The part of the request body that has arrived and is not consumed yet.
     std::string_view body() const { return body_; }
     void consume(std::size_t bytes);
+    // Consumes all that has arrived; answers how much it was.
+    std::size_t drop_body();
     // Nothing will follow what body() holds: end of STDIN, or of the connection.
     bool body_ended() const { return body_ended_ || eof_ || gone_; }
     // The buffer is free, and more may come.

@@ -104,12 +104,12 @@ Event Parser::open_application_record()
         if (content_ != sizeof(FCGI_BeginRequestBody))
             return fail("BEGIN_REQUEST with a body that is not 8 bytes");
         if (stage_ != Stage::idle && record_id_ == id_)
-            return fail("BEGIN_REQUEST for the request that is being served");
+            return begin_again();
         collected_.clear();
         use_ = Use::collect;
         return {};
     }
-    if (stage_ == Stage::idle || stage_ == Stage::too_large || record_id_ != id_)
+    if (stage_ == Stage::idle || stage_ == Stage::deaf || record_id_ != id_)
         return {};  // records of inactive requests are ignored
     if (type_ == FCGI_PARAMS) {
         if (stage_ != Stage::params)
@@ -121,6 +121,16 @@ Event Parser::open_application_record()
         if (stage_ == Stage::stdin_open)
             use_ = Use::body;
     }
+    return {};
+}
+
+// A client that sends its next request early, under the same id, cannot be answered under that id:
+// it has to try again. The first request is complete and must not suffer.
+Event Parser::begin_again()
+{
+    if (stage_ == Stage::params || stage_ == Stage::stdin_open)
+        return fail("BEGIN_REQUEST for the request that is being served");
+    stage_ = Stage::deaf;
     return {};
 }
 
@@ -149,9 +159,9 @@ Event Parser::end_record()
     have_ = 0;
     if (record_id_ == FCGI_NULL_REQUEST_ID)
         return end_of_management();
-    if (type_ == FCGI_BEGIN_REQUEST)
+    if (use_ == Use::collect)
         return end_of_begin();
-    if (stage_ == Stage::idle || record_id_ != id_)
+    if (stage_ == Stage::idle || stage_ == Stage::deaf || record_id_ != id_)
         return {};
     if (type_ == FCGI_ABORT_REQUEST)
         return {Event::Kind::aborted, {}};
@@ -197,7 +207,7 @@ Event Parser::end_of_params()
 
 Event Parser::give_up_params()
 {
-    stage_ = Stage::too_large;
+    stage_ = Stage::deaf;
     use_ = Use::skip;
     params_bytes_ = {};
     return {Event::Kind::head, {}};

@@ -56,7 +56,8 @@ public:
     bool idle() const { return stage_ == Stage::idle && have_ == 0; }
 
 private:
-    enum class Stage { idle, params, stdin_open, stdin_ended, too_large };
+    // deaf: nothing that follows is looked at, the connection will be closed.
+    enum class Stage { idle, params, stdin_open, stdin_ended, deaf };
     // What becomes of the content of the record being read.
     enum class Use { collect, params, body, skip };
 
@@ -66,6 +67,7 @@ private:
     Event end_record();
     Event open_application_record();
     Event open_management_record();
+    Event begin_again();
     Event end_of_begin();
     Event end_of_params();
     Event give_up_params();

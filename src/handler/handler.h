@@ -70,24 +70,4 @@ public:
     virtual std::unique_ptr<Task> start(fcgi::Connection& client, TimePoint now) = 0;
 };
 
-// A complete CGI reply for an error, with a short plain text that tells nothing about the server.
-std::string error_reply(int status);
-const char* reason_phrase(int status);
-
-// Answers with an error instead of serving, and logs why (nothing for an empty reason).
-std::unique_ptr<Task> refuse(const config::Pool& pool,
-                             fcgi::Connection& client,
-                             int status,
-                             const std::string& reason,
-                             TimePoint now);
-
-// The request in one line for the error log: "GET /cgi-bin/x?y".
-std::string request_line(const fcgi::Params& params);
-
-// What no handler should have to see: parameters or a declared body over the pool's limits.
-// The task that refuses it; empty when the request may be served.
-std::unique_ptr<Task> check_limits(const config::Pool& pool,
-                                   fcgi::Connection& client,
-                                   TimePoint now);
-
 }  // namespace handler

@@ -57,10 +57,8 @@ ModuleTask::ModuleTask(const config::Pool& pool,
                        cgi::Environment environment,
                        TimePoint now)
     : pool_(pool), client_(client), module_(module), environment_(std::move(environment)),
-      streams_(client, limits_of(pool, now), *this),
-      response_({pool.max_header_size, pool.lenient_headers, pool.local_redirect}),
-      errors_(pool, client, pool.module, ::getpid()),
-      head_request_(client.params().get("REQUEST_METHOD") == "HEAD")
+      streams_(client, limits_of(pool, now), *this), reply_(pool, client, outcome_, pool.module),
+      errors_(pool, client, pool.module, ::getpid())
 {
     outcome_.script = pool.module;
 }
@@ -131,8 +129,7 @@ void ModuleTask::call(TimePoint now)
 // What the client has not taken yet.
 void ModuleTask::deliver(TimePoint now)
 {
-    while (!client_.body().empty())
-        client_.consume(client_.body().size());
+    client_.drop_body();
     if (client_.output_left() != output_left_) {
         output_left_ = client_.output_left();
         send_deadline_ = deadline_after(now, pool_.send_timeout);
@@ -147,84 +144,19 @@ void ModuleTask::deliver(TimePoint now)
     expired_ = true;
 }
 
-std::uint32_t ModuleTask::app_status() const
-{
-    return static_cast<std::uint32_t>(returned_ ? *returned_ : streams_.exit_status());
-}
-
 // --- the reply ----------------------------------------------------------------------------------
 
 bool ModuleTask::take_output(std::string_view bytes, bool last)
 {
-    if (reply_ == Reply::failed)
-        return pool_.ignore_client_abort;
-    if (reply_ == Reply::ended)
-        return false;
-    std::string_view header;
-    if (reply_ == Reply::header) {
-        if (!take_header(bytes, last))
-            return reply_ == Reply::header;
-        header = response_.header();
-    }
-    limit_body(bytes);
-    if (last && body_left_ && *body_left_ > 0) {
-        fail(502, "the reply is shorter than its Content-Length");
-        return false;
-    }
-    reply_ = Reply::body;
-    send(bytes, header, last);
-    return true;
-}
-
-// True when the header is complete: `bytes` is then what has come of the body.
-bool ModuleTask::take_header(std::string_view& bytes, bool last)
-{
-    auto verdict = response_.feed(bytes);
-    if (verdict == cgi::Response::Verdict::more && last)
-        verdict = response_.end();
-    if (verdict == cgi::Response::Verdict::invalid)
-        fail(502, response_.reason());
-    if (verdict != cgi::Response::Verdict::complete)
-        return false;
-    bytes = response_.rest();
-    outcome_.status = response_.status();
-    outcome_.header = response_.header();
-    if (!head_request_ && response_.has_body())
-        body_left_ = response_.content_length();
-    return true;
-}
-
-void ModuleTask::limit_body(std::string_view& bytes)
-{
-    if (!response_.has_body())
-        bytes = {};
-    if (!body_left_)
-        return;
-    if (bytes.size() > *body_left_) {
-        if (!truncated_)
-            logging::warning("[%s] %s: the body is longer than its Content-Length, the rest is cut",
-                             pool_.name.c_str(),
-                             pool_.module.c_str());
-        truncated_ = true;
-        bytes = bytes.substr(0, *body_left_);
-    }
-    *body_left_ -= bytes.size();
-}
-
-void ModuleTask::send(std::string_view bytes, std::string_view header, bool last)
-{
-    outcome_.body_bytes += bytes.size();
-    std::string both;
-    if (!header.empty())
-        bytes = both.append(header).append(bytes);
-    if (!last) {
-        client_.write_stdout(bytes);
-        return;
-    }
+    if (reply_.ended())
+        return left_ && pool_.ignore_client_abort;
+    if (!last)
+        return reply_.write(bytes);
     errors_.end();
-    client_.finish(bytes, app_status());
-    reply_ = Reply::ended;
+    const int status = returned_ ? *returned_ : streams_.exit_status();
+    const bool complete = reply_.end(bytes, ExitStatus{false, status});
     errors_.reply_ended();
+    return complete;
 }
 
 // --- failures -----------------------------------------------------------------------------------
@@ -233,7 +165,7 @@ void ModuleTask::stream_failed(fcgi::StreamFailure why)
 {
     switch (why) {
     case fcgi::StreamFailure::client_left:
-        if (client_.aborted() && (reply_ == Reply::header || reply_ == Reply::body))
+        if (client_.aborted() && !reply_.ended())
             client_.finish({}, 0);
         abandon(499);
         return;
@@ -266,37 +198,14 @@ void ModuleTask::stream_failed(fcgi::StreamFailure why)
 // There is nobody to reply to any more.
 void ModuleTask::abandon(int status)
 {
-    if (reply_ == Reply::header)
-        outcome_.status = status;
-    if (reply_ != Reply::ended)
-        reply_ = Reply::failed;
+    left_ = left_ || !reply_.ended();
+    reply_.abandon(status);
     errors_.reply_ended();
 }
 
-// Replies with an error, or makes the transfer fail when the header is out.
 void ModuleTask::fail(int status, const std::string& reason)
 {
-    const std::string effect = reply_ == Reply::header ? std::to_string(status)
-                               : reply_ == Reply::body ? "transfer aborted"
-                                                       : "failed after its reply";
-    logging::warning("[%s] %s, %s: %s: %s",
-                     pool_.name.c_str(),
-                     pool_.module.c_str(),
-                     request_line(client_.params()).c_str(),
-                     effect.c_str(),
-                     reason.c_str());
-    if (reply_ == Reply::header) {
-        const std::string reply = error_reply(status);
-        const std::size_t header_size = reply.find("\r\n\r\n") + 4;
-        outcome_.status = status;
-        outcome_.header = reply.substr(0, header_size);
-        outcome_.body_bytes = reply.size() - header_size;
-        client_.finish(reply, app_status());
-    } else if (reply_ == Reply::body) {
-        client_.abort();
-    }
-    if (reply_ != Reply::ended)
-        reply_ = Reply::failed;
+    reply_.fail(status, reason);
     errors_.reply_ended();
 }
 

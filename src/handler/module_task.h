@@ -8,8 +8,8 @@
 
 #include "fcgi/streams.h"
 #include "handler/cgi/environment.h"
-#include "handler/cgi/response.h"
 #include "handler/handler.h"
+#include "handler/reply.h"
 #include "handler/stderr_lines.h"
 
 #include <cstdint>
@@ -47,9 +47,6 @@ public:
     void stop(TimePoint now) override;
 
 private:
-    // failed: what the module still writes is refused; or dropped, when it may go on alone.
-    enum class Reply { header, body, ended, failed };
-
     void run(TimePoint now);
     void call(TimePoint now);
     void deliver(TimePoint now);
@@ -59,12 +56,8 @@ private:
     void stream_failed(fcgi::StreamFailure why) override;
     void alive() override { module_.alive(); }
 
-    bool take_header(std::string_view& bytes, bool last);
-    void limit_body(std::string_view& bytes);
-    void send(std::string_view bytes, std::string_view header, bool last);
     void fail(int status, const std::string& reason);
     void abandon(int status);
-    std::uint32_t app_status() const;
 
     const config::Pool& pool_;
     fcgi::Connection& client_;
@@ -72,15 +65,12 @@ private:
     cgi::Environment environment_;
 
     fcgi::Streams streams_;
-    cgi::Response response_;
+    Reply reply_;
     StderrLines errors_;
 
-    Reply reply_ = Reply::header;
+    bool left_ = false;  // the client, before the reply was complete
     bool called_ = false;
-    bool truncated_ = false;
-    const bool head_request_;
     std::optional<int> returned_;
-    std::optional<std::uint64_t> body_left_;  // of the reply, when the module declared its length
 
     std::size_t output_left_ = 0;  // of the connection when send_deadline_ was set
     TimePoint send_deadline_ = never;

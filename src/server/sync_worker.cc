@@ -1,6 +1,7 @@
 #include "server/sync_worker.h"
 
 #include "base/error.h"
+#include "handler/reply.h"
 #include "log/log.h"
 
 #include <algorithm>

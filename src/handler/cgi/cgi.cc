@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "handler/cgi/relay.h"
+#include "handler/refuse.h"
 
 #include <cerrno>
 

@@ -34,11 +34,6 @@ std::string seconds(Duration limit)
     return std::to_string(limit.count()) + " ms";
 }
 
-ResponseRules rules_of(const config::Pool& pool)
-{
-    return {pool.max_header_size, pool.lenient_headers, pool.local_redirect};
-}
-
 bool try_again(ssize_t result)
 {
     return result < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
@@ -51,10 +46,10 @@ Relay::Relay(const config::Pool& pool,
              Child child,
              std::string script,
              TimePoint now)
-    : pool_(pool), client_(client), child_(std::move(child)), response_(rules_of(pool)),
-      errors_(pool, client, script, child_.pid()),
-      head_request_(client.params().get("REQUEST_METHOD") == "HEAD"), started_(now),
-      program_time_(now), body_time_(now), send_time_(now)
+    : pool_(pool), client_(client), child_(std::move(child)),
+      reply_(pool, client, outcome_, script + " (" + std::to_string(child_.pid()) + ")"),
+      errors_(pool, client, script, child_.pid()), started_(now), program_time_(now),
+      body_time_(now), send_time_(now)
 {
     outcome_.script = std::move(script);
     feed_input(now);
@@ -67,7 +62,7 @@ TimePoint Relay::prepare(std::vector<pollfd>& set)
     };
     const bool can_send = !client_.output_pending();
     const bool connected = !client_.gone() && client_.error().empty();
-    add(connected && (reply_ != Reply::ended || !can_send), client_.fd(), client_.poll_events());
+    add(connected && (!reply_.ended() || !can_send), client_.fd(), client_.poll_events());
     // Without events poll still tells when the program has closed its stdin.
     add(bool(child_.input), child_.input.get(), client_.body().empty() ? short{0} : short{POLLOUT});
     // What the client does not take is not read from the program: that is the back-pressure.
@@ -103,12 +98,12 @@ void Relay::advance(std::span<const pollfd> ready, TimePoint now)
 bool Relay::done() const
 {
     const bool delivered = client_.gone() || !client_.output_pending();
-    return reply_ == Reply::ended && delivered && program_ == Program::over;
+    return reply_.ended() && delivered && program_ == Program::over;
 }
 
 void Relay::stop(TimePoint now)
 {
-    if (reply_ != Reply::ended)
+    if (!reply_.ended())
         fail(503, "the server is stopping", now);
     terminate(now);
     kill_deadline_ = std::min(kill_deadline_, now + stop_grace);
@@ -118,7 +113,7 @@ void Relay::stop(TimePoint now)
 
 void Relay::watch_client(TimePoint now)
 {
-    if (reply_ == Reply::ended)
+    if (reply_.ended())
         return;
     if (client_.aborted()) {
         client_.finish({}, 0);
@@ -134,12 +129,12 @@ void Relay::watch_client(TimePoint now)
     }
 }
 
-// There is nobody to reply to any more.
+// There is nobody to reply to any more. What the program still writes is read and dropped, so that
+// it can end.
 void Relay::abandon(int status, TimePoint now)
 {
-    if (reply_ == Reply::header)
-        outcome_.status = status;
-    close_reply();
+    reply_.abandon(status);
+    errors_.reply_ended();
     if (!pool_.ignore_client_abort)
         terminate(now);
 }
@@ -161,19 +156,11 @@ void Relay::feed_input(TimePoint now)
         client_.consume(static_cast<std::size_t>(written));
     }
     if (!child_.input)
-        drop_body();
+        received_ += client_.drop_body();
     else if (client_.body_ended() && client_.body().empty())
         child_.input.reset();
-    if (pool_.max_body_size > 0 && received_ > pool_.max_body_size && reply_ != Reply::ended)
+    if (pool_.max_body_size > 0 && received_ > pool_.max_body_size && !reply_.ended())
         fail(413, "the body is larger than max_body_size", now);
-}
-
-void Relay::drop_body()
-{
-    while (!client_.body().empty()) {
-        received_ += client_.body().size();
-        client_.consume(client_.body().size());
-    }
 }
 
 // --- the program --------------------------------------------------------------------------------
@@ -191,50 +178,9 @@ void Relay::read_output(TimePoint now)
             return;
         }
         program_time_ = now;
-        take_output({buffer, static_cast<std::size_t>(got)}, now);
+        if (!reply_.write({buffer, static_cast<std::size_t>(got)}))
+            reply_failed(now);
     }
-}
-
-void Relay::take_output(std::string_view bytes, TimePoint now)
-{
-    if (reply_ == Reply::body) {
-        send_body(bytes, {});
-        return;
-    }
-    if (reply_ == Reply::ended)
-        return;
-    switch (response_.feed(bytes)) {
-    case Response::Verdict::more: return;
-    case Response::Verdict::invalid: fail(502, response_.reason(), now); return;
-    case Response::Verdict::complete: break;
-    }
-    reply_ = Reply::body;
-    outcome_.status = response_.status();
-    outcome_.header = response_.header();
-    if (!head_request_ && response_.has_body())
-        body_left_ = response_.content_length();
-    send_body(response_.rest(), response_.header());
-}
-
-void Relay::send_body(std::string_view bytes, std::string_view header)
-{
-    if (!response_.has_body())
-        bytes = {};
-    if (body_left_ && bytes.size() > *body_left_) {
-        if (!truncated_)
-            logging::warning("[%s] %s: the body is longer than its Content-Length, the rest is cut",
-                             pool_.name.c_str(),
-                             outcome_.script.c_str());
-        truncated_ = true;
-        bytes = bytes.substr(0, *body_left_);
-    }
-    if (body_left_)
-        *body_left_ -= bytes.size();
-    outcome_.body_bytes += bytes.size();
-    if (header.empty())
-        client_.write_stdout(bytes);
-    else
-        client_.write_stdout(std::string(header).append(bytes));
 }
 
 void Relay::read_errors()
@@ -299,7 +245,7 @@ TimePoint Relay::idle_deadline() const
 
 TimePoint Relay::body_deadline() const
 {
-    if (reply_ == Reply::ended || !waits_for_body())
+    if (reply_.ended() || !waits_for_body())
         return never;
     return deadline_after(body_time_, pool_.body_timeout);
 }
@@ -313,7 +259,7 @@ TimePoint Relay::send_deadline() const
 // the end of stdout after the exit (somebody whom the program left behind still holds it).
 TimePoint Relay::end_deadline() const
 {
-    if (reply_ == Reply::ended)
+    if (reply_.ended())
         return never;
     if (!child_.output)
         return program_ == Program::over ? TimePoint::min() : output_end_ + exit_wait;
@@ -325,7 +271,7 @@ TimePoint Relay::end_deadline() const
 
 TimePoint Relay::request_deadline() const
 {
-    const bool served = reply_ == Reply::ended && program_ != Program::running;
+    const bool served = reply_.ended() && program_ != Program::running;
     return served ? never : deadline_after(started_, pool_.request_timeout);
 }
 
@@ -380,15 +326,17 @@ void Relay::watch_limits(TimePoint now)
 
 void Relay::settle(TimePoint now)
 {
-    if (reply_ != Reply::ended && now >= end_deadline()) {
+    if (!reply_.ended() && now >= end_deadline()) {
         if (child_.output)
             logging::info("[%s] %s has exited, but a process it left behind holds its stdout",
                           pool_.name.c_str(),
                           outcome_.script.c_str());
-        end_reply(now);
+        if (!reply_.end({}, outcome_.exit))
+            reply_failed(now);
+        errors_.reply_ended();
     }
     // The program may go on after its reply; the web server need not wait for that.
-    if (reply_ == Reply::ended && program_ != Program::over && !client_.output_pending())
+    if (reply_.ended() && program_ != Program::over && !client_.output_pending())
         client_.shut_down();
     if (done()) {
         read_errors();
@@ -396,65 +344,17 @@ void Relay::settle(TimePoint now)
     }
 }
 
-void Relay::end_reply(TimePoint now)
-{
-    const std::string how = outcome_.exit ? describe(*outcome_.exit) : "closed its stdout";
-    if (reply_ == Reply::header) {
-        if (response_.end() != Response::Verdict::complete) {
-            fail(502, response_.reason() + "; the program " + how, now);
-            return;
-        }
-        reply_ = Reply::body;
-        outcome_.status = response_.status();
-        outcome_.header = response_.header();
-        send_body(response_.rest(), response_.header());
-    }
-    const bool all_sent = !body_left_ || *body_left_ == 0;
-    const bool crashed = outcome_.exit && outcome_.exit->signalled && !body_left_;
-    if (crashed || !all_sent) {
-        fail(502,
-             std::string(all_sent ? "the reply is cut short"
-                                  : "the body is shorter than its Content-Length") +
-                 "; the program " + how,
-             now);
-        return;
-    }
-    client_.finish({}, outcome_.exit ? outcome_.exit->app_status() : 0);
-    close_reply();
-}
-
-// Replies with an error, or makes the transfer fail when the header is out; ends the program.
+// Replies with an error, or makes the transfer fail; ends the program.
 void Relay::fail(int status, const std::string& reason, TimePoint now)
 {
-    const std::string effect = reply_ == Reply::header ? std::to_string(status)
-                               : reply_ == Reply::body ? "transfer aborted"
-                                                       : "ended after its reply";
-    logging::warning("[%s] %s (%d), %s: %s: %s",
-                     pool_.name.c_str(),
-                     outcome_.script.c_str(),
-                     child_.pid(),
-                     handler::request_line(client_.params()).c_str(),
-                     effect.c_str(),
-                     reason.c_str());
-    if (reply_ == Reply::header) {
-        const std::string reply = handler::error_reply(status);
-        const std::size_t header_size = reply.find("\r\n\r\n") + 4;
-        outcome_.status = status;
-        outcome_.header = reply.substr(0, header_size);
-        outcome_.body_bytes = reply.size() - header_size;
-        client_.finish(reply, outcome_.exit ? outcome_.exit->app_status() : 0);
-    } else if (reply_ == Reply::body) {
-        client_.abort();
-    }
-    close_reply();
-    terminate(now);
+    reply_.fail(status, reason);
+    reply_failed(now);
 }
 
-// What the program still writes is read and dropped, so that it can end.
-void Relay::close_reply()
+void Relay::reply_failed(TimePoint now)
 {
-    reply_ = Reply::ended;
     errors_.reply_ended();
+    terminate(now);
 }
 
 }  // namespace cgi

@@ -8,8 +8,8 @@
 #pragma once
 
 #include "handler/cgi/child.h"
-#include "handler/cgi/response.h"
 #include "handler/handler.h"
+#include "handler/reply.h"
 #include "handler/stderr_lines.h"
 
 #include <optional>
@@ -34,26 +34,21 @@ public:
     void stop(TimePoint now) override;
 
 private:
-    enum class Reply { header, body, ended };
     // told: has been sent TERM; killed: KILL; over: has exited, or is given up as unkillable.
     enum class Program { running, told, killed, over };
 
     void watch_client(TimePoint now);
     void feed_input(TimePoint now);
-    void drop_body();
     void read_output(TimePoint now);
-    void take_output(std::string_view bytes, TimePoint now);
-    void send_body(std::string_view bytes, std::string_view header);
     void read_errors();
     void watch_program(TimePoint now);
     void watch_clock(TimePoint now);
     void watch_limits(TimePoint now);
     void settle(TimePoint now);
 
-    void end_reply(TimePoint now);
     void fail(int status, const std::string& reason, TimePoint now);
+    void reply_failed(TimePoint now);
     void abandon(int status, TimePoint now);
-    void close_reply();
     void terminate(TimePoint now);
 
     bool waits_for_body() const;
@@ -66,16 +61,12 @@ private:
     const config::Pool& pool_;
     fcgi::Connection& client_;
     Child child_;
-    Response response_;
+    handler::Reply reply_;
     handler::StderrLines errors_;
 
-    Reply reply_ = Reply::header;
     Program program_ = Program::running;
-    bool head_request_;
-    bool truncated_ = false;
-    std::uint64_t received_ = 0;              // bytes of the request body
-    std::optional<std::uint64_t> body_left_;  // of the reply, when the program declared its length
-    std::size_t output_left_ = 0;             // of the connection when send_time_ was set
+    std::uint64_t received_ = 0;   // bytes of the request body
+    std::size_t output_left_ = 0;  // of the connection when send_time_ was set
 
     const TimePoint started_;
     TimePoint program_time_;        // last sign of life of the program
