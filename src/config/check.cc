@@ -10,6 +10,7 @@
 #include <map>
 #include <optional>
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -32,6 +33,7 @@ private:
     void check_bind(const Pool& pool);
     void check_owner(const Pool& pool);
     void check_user(const Pool& pool);
+    void check_rlimits(const Pool& pool);
     void check_format(const Pool& pool);
     std::optional<Identity> find(const Pool& pool,
                                  std::string_view user_key,
@@ -88,6 +90,7 @@ void Checker::check_pool(const Pool& pool)
     check_bind(pool);
     check_owner(pool);
     check_user(pool);
+    check_rlimits(pool);
     check_format(pool);
 }
 
@@ -241,6 +244,32 @@ void Checker::check_user(const Pool& pool)
         problem(pool, "user", pool.user + " is root: name another user" + allow);
     else if (identity->gid == 0)
         problem(pool, "group", std::string("would be root's: name another group") + allow);
+}
+
+// Programs set their limits when they have the pool's user, who cannot raise a hard one: each
+// request would fail.
+void Checker::check_rlimits(const Pool& pool)
+{
+    struct Limit {
+        const char* key;
+        __rlimit_resource_t resource;
+        std::optional<std::uint64_t> ResourceLimits::*value;
+    };
+    static constexpr Limit limits[] = {{"rlimit_cpu", RLIMIT_CPU, &ResourceLimits::cpu},
+                                       {"rlimit_as", RLIMIT_AS, &ResourceLimits::as},
+                                       {"rlimit_nproc", RLIMIT_NPROC, &ResourceLimits::nproc},
+                                       {"rlimit_nofile", RLIMIT_NOFILE, &ResourceLimits::nofile},
+                                       {"rlimit_fsize", RLIMIT_FSIZE, &ResourceLimits::fsize},
+                                       {"rlimit_core", RLIMIT_CORE, &ResourceLimits::core}};
+    for (const Limit& limit : limits) {
+        rlimit now{};
+        const auto& wanted = pool.rlimits.*limit.value;
+        if (wanted && ::getrlimit(limit.resource, &now) == 0 && *wanted > now.rlim_max)
+            problem(pool,
+                    limit.key,
+                    "is above the hard limit that the server was started with: at most " +
+                        std::to_string(now.rlim_max));
+    }
 }
 
 void Checker::check_format(const Pool& pool)

@@ -2,6 +2,7 @@
 #include "tests/catch.h"
 #include "tests/unit/config_site.h"
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 using namespace config;
@@ -269,4 +270,21 @@ TEST_CASE("config: syslog as a file is answered with the key that means it")
     CHECK(site.mistakes_of("[global]\nerror_log = syslog\n" + site.pool("www")) ==
           "2: error_log: syslog is no file: write log_syslog = yes");
     CHECK(site.mistakes_of(site.pool("www", "access_log = syslog\n")) == "nothing is wrong");
+}
+
+TEST_CASE("config: a limit above the hard limit of the server is a mistake")
+{
+    Site site;
+    rlimit core{};
+    REQUIRE(::getrlimit(RLIMIT_CORE, &core) == 0);
+    const rlimit lower{0, 1024};
+    if (core.rlim_max < lower.rlim_max)
+        SKIP_TEST("the hard limit of core dumps is low already");
+    // A hard limit that is lowered stays so, in this process only: each test has its own.
+    REQUIRE(::setrlimit(RLIMIT_CORE, &lower) == 0);
+    CHECK(site.mistakes_of(site.pool("www", "rlimit_core = 1k\n")) == "nothing is wrong");
+    for (const char* value : {"1025", "unlimited"})
+        CHECK(site.mistakes_of(site.pool("www", "rlimit_core = " + std::string(value) + "\n")) ==
+              "4: rlimit_core: is above the hard limit that the server was started with: at most "
+              "1024");
 }
