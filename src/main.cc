@@ -5,6 +5,7 @@
 #include "base/process.h"
 #include "base/signals.h"
 #include "config/config.h"
+#include "log/log.h"
 #include "server/arbiter.h"
 
 #include <cstdio>
@@ -17,7 +18,15 @@ int serve(config::Loaded loaded, Daemon& daemon)
 {
     if (loaded.config.global.daemon)
         daemon = Daemon::detach();
-    return server::Arbiter(std::move(loaded), daemon).run();
+    const config::Global& global = loaded.config.global;
+    const bool log_elsewhere = global.log_syslog || global.daemon || global.error_log != "-";
+    try {
+        return server::Arbiter(std::move(loaded), daemon).run();
+    } catch (const std::exception& error) {
+        if (log_elsewhere)
+            logging::critical("%s", error.what());
+        throw;
+    }
 }
 
 int run(int argc, char** argv, Daemon& daemon)

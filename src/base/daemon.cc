@@ -68,11 +68,14 @@ void Daemon::report(int exit_code) noexcept
     if (!told || exit_code != 0)
         return;
     // From now on the terminal is somebody else's; errors go to the log file or to syslog.
+    leave_standard_descriptors();
+}
+
+void leave_standard_descriptors() noexcept
+{
     const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
-    if (!null)
-        return;
-    ::dup2(null.get(), STDOUT_FILENO);
-    ::dup2(null.get(), STDERR_FILENO);
+    for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+        ::dup2(null.get(), fd);
 }
 
 void open_standard_descriptors()

@@ -25,5 +25,8 @@ private:
     UniqueFd status_;
 };
 
+// Points descriptors 0 to 2 at /dev/null, whatever they were.
+void leave_standard_descriptors() noexcept;
+
 // Makes sure that descriptors 0 to 2 are open, so that no other file is taken for one of them.
 void open_standard_descriptors();

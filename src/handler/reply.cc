@@ -62,6 +62,10 @@ bool Reply::write(std::string_view bytes)
         client_.write_stdout(limit(bytes));
     else if (take_header(bytes, false, {}))
         client_.write_stdout(std::string(response_.header()).append(limit(bytes)));
+    if (stage_ == Stage::body && cut_) {
+        client_.finish({}, 0);  // the client has all that it was promised
+        stage_ = Stage::ended;
+    }
     return stage_ != Stage::ended;
 }
 
@@ -112,13 +116,13 @@ bool Reply::take_header(std::string_view& bytes, bool last, const std::string& h
 
 std::string_view Reply::limit(std::string_view body)
 {
-    if (!response_.has_body())
-        body = {};
+    if (!response_.has_body() && !left_)
+        left_ = 0;
     if (left_ && body.size() > *left_) {
-        if (!cut_)
-            logging::warning("[%s] %s: the body is longer than its Content-Length, the rest is cut",
-                             pool_.name.c_str(),
-                             who_.c_str());
+        logging::warning("[%s] %s: the body is longer than its %s, the rest is cut",
+                         pool_.name.c_str(),
+                         who_.c_str(),
+                         response_.has_body() ? "Content-Length" : "status allows");
         cut_ = true;
         body = body.substr(0, *left_);
     }

@@ -29,9 +29,10 @@ public:
     bool ended() const { return stage_ == Stage::ended; }
 
     // A piece of the program's output; dropped when the reply has ended. False when the reply has
-    // failed because of it.
+    // ended because of it: no more output can be of use.
     bool write(std::string_view bytes);
-    // Its last piece, and how the program ended, if that is known. False likewise.
+    // Its last piece, and how the program ended, if that is known. False when the reply has
+    // failed because of it.
     bool end(std::string_view last, const std::optional<ExitStatus>& exit);
 
     // Replies with an error, or makes the transfer fail; logged unless the reason is empty.

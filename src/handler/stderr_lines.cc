@@ -22,6 +22,20 @@ StderrLines::StderrLines(const config::Pool& pool,
 
 void StderrLines::feed(std::string_view bytes)
 {
+    if (room_ == 0)
+        return;
+    const bool too_much = bytes.size() >= room_;
+    bytes = bytes.substr(0, room_);
+    room_ -= bytes.size();
+    split(bytes);
+    if (!too_much)
+        return;
+    end();
+    emit("the rest of this request's stderr is dropped", false);
+}
+
+void StderrLines::split(std::string_view bytes)
+{
     while (!bytes.empty()) {
         const std::size_t end = bytes.find('\n');
         const std::string_view piece = bytes.substr(0, end);

@@ -2,12 +2,15 @@
 // process, or passed on to the web server as FCGI_STDERR, as the pool's script_stderr says.
 // Units    bytes.
 // Errors   none. A line longer than 64 KB is logged in pieces, each but the last marked "[...]".
+// What
+//          one request writes beyond 4 MB is dropped, which is logged: it must not fill the disk.
 // Owner    the Task of the request.
 #pragma once
 
 #include "config/settings.h"
 #include "fcgi/connection.h"
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -26,6 +29,7 @@ public:
     void reply_ended() { to_web_ = false; }
 
 private:
+    void split(std::string_view bytes);
     void emit(std::string_view line, bool continued);
 
     fcgi::Connection& client_;
@@ -33,6 +37,7 @@ private:
     bool to_web_;
     std::string prefix_;
     std::string partial_;
+    std::size_t room_ = 4 << 20;  // bytes that are still passed on
 };
 
 }  // namespace handler

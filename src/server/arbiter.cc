@@ -28,7 +28,8 @@ logging::Target log_target(const config::Global& global)
 {
     logging::Target target;
     target.file = global.error_log;
-    target.syslog = global.log_syslog;
+    // A daemon has no stderr, and whoever started it may wait for the end of its output.
+    target.syslog = global.log_syslog || (global.daemon && global.error_log == "-");
     target.level = logging::parse_level(global.log_level).value_or(logging::Level::info);
     return target;
 }
@@ -226,7 +227,8 @@ void Arbiter::spawn_worker(const std::shared_ptr<Service>& service)
                             service->identity,
                             ::getpid(),
                             their_end.get(),
-                            wakeup_.get()};
+                            wakeup_.get(),
+                            daemon_.detached()};
     const pid_t pid = ::fork();
     if (pid == 0)
         run_worker(setup);
@@ -383,7 +385,7 @@ void Arbiter::boot_failed(const WorkerProcess& worker, const ExitStatus& status)
     Pool& policy = worker.service->policy;
     const bool told_why =
         !status.signalled && (status.code == exit_worker_boot || status.code == exit_handler_load);
-    if (told_why && !policy.ever_booted() && mode_ == Mode::serving) {
+    if (told_why && !ever_ready_ && !policy.ever_booted() && mode_ == Mode::serving) {
         logging::critical("[%s] %s, giving up",
                           worker.service->config.name.c_str(),
                           status.code == exit_worker_boot ? "the worker failed to boot"
@@ -438,6 +440,12 @@ void Arbiter::commit(config::Loaded fresh, Services next)
             removed_.push_back(service);
         }
     }
+    // A pool that is back is not removed any more: its new Service retires the old workers.
+    std::erase_if(removed_, [&](const auto& service) {
+        return std::any_of(next.begin(), next.end(), [&](const auto& other) {
+            return other->config.name == service->config.name;
+        });
+    });
     close_unshared(services_, next);
     services_ = std::move(next);
     loaded_ = std::move(fresh);
@@ -515,6 +523,7 @@ void Arbiter::report()
     }
     ready_ = true;
     daemon_.report(exit_ok);
+    ever_ready_ = true;
     const std::string text = "Serving " + std::to_string(services_.size()) +
                              (services_.size() == 1 ? " pool, " : " pools, ") +
                              std::to_string(count) + " workers";

@@ -82,7 +82,8 @@ private:
     std::list<WorkerProcess> workers_;
 
     Mode mode_ = Mode::serving;
-    bool ready_ = false;  // the present configuration serves
+    bool ready_ = false;       // the present configuration serves
+    bool ever_ready_ = false;  // some configuration has
     int exit_code_ = 0;
     TimePoint next_watchdog_ = never;
 };

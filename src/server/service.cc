@@ -60,6 +60,9 @@ SharedListener open_listener(const config::Pool& pool,
     options.mode = pool.listen_mode;
     options.owner = pool.listen_owner;
     options.group = pool.listen_group;
+    // A server that runs cannot stand still for seconds until a port is free.
+    if (!before.empty())
+        options.attempts = 1;
     opened.push_back(
         std::make_shared<net::Listener>(net::Listener::open(address.value(), options)));
     logging::info("[%s] listening on %s", pool.name.c_str(), opened.back()->bound().c_str());
@@ -81,6 +84,24 @@ std::vector<SharedListener> listeners_of(const config::Pool& pool,
         for (const std::string& bind : pool.bind)
             listeners.push_back(open_listener(pool, bind, before, opened));
     return listeners;
+}
+
+// A socket that nobody accepts on would keep its clients waiting.
+void refuse_unclaimed(const config::Config& config, const std::vector<ActivatedSocket>& activated)
+{
+    if (config.pools.size() == 1)
+        return;
+    for (const ActivatedSocket& socket : activated) {
+        const bool claimed =
+            std::any_of(config.pools.begin(), config.pools.end(), [&](const config::Pool& pool) {
+                return pool.name == socket.name;
+            });
+        if (!claimed)
+            throw StartError(exit_config,
+                             "the socket '" + socket.name +
+                                 "' from systemd is for no pool: FileDescriptorName= must be the "
+                                 "name of one");
+    }
 }
 
 }  // namespace
@@ -106,10 +127,13 @@ Services open_services(const config::Config& config,
                        const std::vector<ActivatedSocket>& activated,
                        const Services& before)
 {
+    refuse_unclaimed(config, activated);
     Services services;
     std::vector<SharedListener> opened;
     try {
-        for (const config::Pool& pool : config.pools) {
+        for (config::Pool pool : config.pools) {
+            if (config.global.daemon && pool.access_log == "-")
+                pool.access_log.clear();  // a daemon has no stdout
             const bool only_pool = config.pools.size() == 1;
             services.push_back(std::make_shared<Service>(
                 pool, listeners_of(pool, activated, only_pool, before, opened)));

@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 namespace server {
@@ -17,8 +18,15 @@ namespace {
 
 constexpr int max_events = 64;
 
-// How many connections may wait on the side before the one that waits longest must go.
-constexpr std::size_t max_waiting = 400;
+// How many connections may wait on the side before the one that waits longest must go: half of
+// the descriptors, the other half is for programs.
+std::size_t waiting_room()
+{
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return 1;
+    return std::clamp<std::size_t>(limit.rlim_cur / 2, 1, 512);
+}
 
 // Out of descriptors or memory: nothing gets better by trying at once.
 constexpr Duration accept_pause{1'000};
@@ -46,6 +54,7 @@ void SyncWorker::run()
     epoll_ = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
     if (!epoll_)
         throw_errno("epoll_create");
+    max_waiting_ = waiting_room();
     watch(epoll_.get(), EPOLL_CTL_ADD, signals_->fd(), EPOLLIN);
     watch(epoll_.get(), EPOLL_CTL_ADD, setup_.channel, EPOLLIN);
     watch_listeners(true);
@@ -93,6 +102,8 @@ bool SyncWorker::accept_one(const net::Listener& listener)
     case net::Accepted::Outcome::would_block: return false;
     case net::Accepted::Outcome::retry: return true;
     case net::Accepted::Outcome::no_resources:
+        if (drop_longest_waiting())
+            return true;  // it has made room
         if (!starved_)
             logging::error("[%s] cannot accept: %s; trying again each second",
                            pool().name.c_str(),
@@ -218,16 +229,23 @@ void SyncWorker::park(std::unique_ptr<fcgi::Connection> connection,
                       TimePoint deadline,
                       bool lingering)
 {
-    if (waiting_.size() >= max_waiting) {
-        const auto oldest =
-            std::min_element(waiting_.begin(), waiting_.end(), [](const auto& a, const auto& b) {
-                return a.second.deadline < b.second.deadline;
-            });
-        unpark(oldest->first);
-    }
+    if (waiting_.size() >= max_waiting_)
+        drop_longest_waiting();
     const int fd = connection->fd();
     watch(epoll_.get(), EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLRDHUP);
     waiting_.insert_or_assign(fd, Waiting{std::move(connection), deadline, lingering});
+}
+
+bool SyncWorker::drop_longest_waiting()
+{
+    const auto longest =
+        std::min_element(waiting_.begin(), waiting_.end(), [](const auto& a, const auto& b) {
+            return a.second.deadline < b.second.deadline;
+        });
+    if (longest == waiting_.end())
+        return false;
+    unpark(longest->first);
+    return true;
 }
 
 std::unique_ptr<fcgi::Connection> SyncWorker::unpark(int fd)

@@ -47,6 +47,7 @@ private:
 
     void park(std::unique_ptr<fcgi::Connection> connection, TimePoint deadline, bool lingering);
     std::unique_ptr<fcgi::Connection> unpark(int fd);
+    bool drop_longest_waiting();
     void serve(std::unique_ptr<fcgi::Connection> connection);
     void linger(std::unique_ptr<fcgi::Connection> connection);
     void drive(handler::Task& task);
@@ -57,6 +58,7 @@ private:
     TimePoint paused_until_ = TimePoint::min();
     bool starved_ = false;  // of descriptors or memory; said once
     std::map<int, Waiting> waiting_;
+    std::size_t max_waiting_ = 0;
     std::vector<pollfd> set_;
 };
 

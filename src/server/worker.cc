@@ -1,5 +1,6 @@
 #include "server/worker.h"
 
+#include "base/daemon.h"
 #include "base/error.h"
 #include "handler/cgi/cgi.h"
 #include "handler/module.h"
@@ -67,6 +68,9 @@ void Worker::init_process()
     signals_ = std::make_unique<SignalQueue>(std::initializer_list<int>{
         SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH, SIGTTIN, SIGTTOU, SIGALRM});
     close_what_is_not_ours();
+    // Whoever started a daemon may wait for the end of its output.
+    if (setup_.daemon)
+        leave_standard_descriptors();
     ::setsid();  // away from any terminal, for the programs' sake
     drop_privileges();
     if (!follow_parent(setup_.arbiter, death_signal(pool())))

@@ -29,8 +29,9 @@ struct WorkerSetup {
     Slot& slot;
     std::optional<Identity> identity;  // to become; empty: stay as we are
     pid_t arbiter = 0;
-    int channel = -1;  // from the arbiter
-    int wakeup = -1;   // eventfd of the arbiter: look at the scoreboard
+    int channel = -1;     // from the arbiter
+    int wakeup = -1;      // eventfd of the arbiter: look at the scoreboard
+    bool daemon = false;  // let go of stdin, stdout and stderr
 };
 
 class Worker {

@@ -23,6 +23,7 @@ int status_for(int error)
     case ENOMEM:
     case EMFILE:
     case ENFILE: return 503;
+    case E2BIG: return 431;  // one parameter is larger than an environment variable may be
     default: return 502;
     }
 }

@@ -179,7 +179,7 @@ void Relay::read_output(TimePoint now)
         }
         program_time_ = now;
         if (!reply_.write({buffer, static_cast<std::size_t>(got)}))
-            reply_failed(now);
+            reply_over(now);
     }
 }
 
@@ -332,7 +332,7 @@ void Relay::settle(TimePoint now)
                           pool_.name.c_str(),
                           outcome_.script.c_str());
         if (!reply_.end({}, outcome_.exit))
-            reply_failed(now);
+            reply_over(now);
         errors_.reply_ended();
     }
     // The program may go on after its reply; the web server need not wait for that.
@@ -348,10 +348,10 @@ void Relay::settle(TimePoint now)
 void Relay::fail(int status, const std::string& reason, TimePoint now)
 {
     reply_.fail(status, reason);
-    reply_failed(now);
+    reply_over(now);
 }
 
-void Relay::reply_failed(TimePoint now)
+void Relay::reply_over(TimePoint now)
 {
     errors_.reply_ended();
     terminate(now);

@@ -47,7 +47,7 @@ private:
     void settle(TimePoint now);
 
     void fail(int status, const std::string& reason, TimePoint now);
-    void reply_failed(TimePoint now);
+    void reply_over(TimePoint now);
     void abandon(int status, TimePoint now);
     void terminate(TimePoint now);
 
