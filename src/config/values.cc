@@ -224,11 +224,11 @@ std::string in_quotes(std::string_view text)
 std::string_view nearest(std::string_view word, std::span<const std::string_view> known)
 {
     std::string_view best;
-    // A third of the letters may differ; more, and the guess would only confuse.
+    // Up to a third of the letters may differ; more, and the guess would only confuse.
     std::size_t limit = word.size() / 3 + 1;
     for (const std::string_view candidate : known) {
         const std::size_t distance = edit_distance(word, candidate);
-        if (distance < limit || (distance == limit && best.empty() && candidate.size() > limit)) {
+        if (distance < limit) {
             best = candidate;
             limit = distance;
         }

@@ -279,6 +279,7 @@ TEST_CASE("settings: the nearest key is what was probably meant")
     CHECK(nearest_key(Scope::global, "loglevel") == "log_level");
     CHECK(nearest_key(Scope::pool, "colour_of_the_bikeshed").empty());
     CHECK(nearest_key(Scope::pool, "x").empty());
+    CHECK(nearest_key(Scope::pool, "foo").empty());
     CHECK(nearest_key(Scope::pool, "").empty());
 }
 
