@@ -28,5 +28,9 @@ private:
 // Points descriptors 0 to 2 at /dev/null, whatever they were.
 void leave_standard_descriptors() noexcept;
 
+// No controlling terminal any more, for this process and its children, without a session of its
+// own: Linux schedules each session as a group, which doubles the tail latency of short programs.
+void leave_terminal() noexcept;
+
 // Makes sure that descriptors 0 to 2 are open, so that no other file is taken for one of them.
 void open_standard_descriptors();

@@ -4,7 +4,6 @@
 #include "base/process.h"
 #include "log/log.h"
 #include "net/notify.h"
-#include "server/boot.h"
 #include "server/channel.h"
 
 #include <algorithm>
@@ -14,7 +13,6 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 namespace server {
@@ -34,14 +32,6 @@ logging::Target log_target(const config::Global& global)
     return target;
 }
 
-// A worker that ends before this, without having served a request, has not really booted.
-constexpr Duration proving_time{1'000};
-
-double seconds_between(TimePoint from, TimePoint to)
-{
-    return std::chrono::duration<double>(to - from).count();
-}
-
 void log_lines(const char* text)
 {
     std::istringstream lines(text);
@@ -59,11 +49,11 @@ Arbiter::Arbiter(config::Loaded loaded, Daemon& daemon)
 int Arbiter::run()
 {
     start();
-    while (mode_ == Mode::serving || !workers_.empty()) {
+    while (mode_ == Mode::serving || !crew_->empty()) {
         manage_workers();
         sleep();
         take_signals();
-        note_booted();
+        crew_->note_booted(Clock::now());
         murder_workers();
         report();
     }
@@ -107,6 +97,7 @@ void Arbiter::init_signals()
     wakeup_ = UniqueFd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
     if (!wakeup_)
         throw_errno("eventfd");
+    crew_ = std::make_unique<Crew>(wakeup_.get(), daemon_.detached());
 }
 
 void Arbiter::create_listeners()
@@ -139,10 +130,7 @@ void Arbiter::handle_signal(int signo)
     if (signo != SIGCHLD)
         logging::info("received %s", signal_name(signo).c_str());
     switch (signo) {
-    case SIGCHLD:
-        note_booted();  // what a worker managed before it ended counts
-        reap_workers();
-        break;
+    case SIGCHLD: reap_workers(); break;
     case SIGTERM: stop(true); break;
     case SIGINT:
     case SIGQUIT: stop(false); break;
@@ -164,223 +152,83 @@ void Arbiter::handle_signal(int signo)
 
 // --- workers ------------------------------------------------------------------------------------
 
-std::vector<WorkerState> Arbiter::states(const Service& service, TimePoint now) const
-{
-    std::vector<WorkerState> states;
-    for (const WorkerProcess& worker : workers_) {
-        if (worker.service->config.name != service.config.name)
-            continue;
-        states.push_back(worker.state);
-        states.back().current = worker.service.get() == &service;
-        states.back().last_beat = worker.slot->report(now).last_beat;
-    }
-    return states;
-}
-
 void Arbiter::manage_workers()
 {
     const TimePoint now = Clock::now();
-    for (const Services* services : {&services_, &removed_}) {
-        for (const auto& service : *services) {
-            const Plan plan = service->policy.plan(now, states(*service, now));
-            if (mode_ == Mode::serving)
-                spawn_workers(service, plan.spawn);
-            for (const pid_t pid : plan.retire) {
-                find(pid)->state.retired = now;
-                kill_worker(pid, SIGTERM);
-            }
-        }
-    }
-    std::erase_if(removed_, [this](const auto& service) { return serves_alone(*service); });
-}
-
-// No worker runs for it any more.
-bool Arbiter::serves_alone(const Service& service) const
-{
-    return std::none_of(workers_.begin(), workers_.end(), [&](const WorkerProcess& worker) {
-        return worker.service->config.name == service.config.name;
+    for_each_service([&](const std::shared_ptr<Service>& service) {
+        const Plan plan = service->policy.plan(now, crew_->states(*service, now));
+        if (mode_ == Mode::serving)
+            spawn_workers(service, plan.spawn);
+        for (const pid_t pid : plan.retire)
+            crew_->retire(pid, now);
     });
+    std::erase_if(removed_,
+                  [&](const auto& service) { return crew_->states(*service, now).empty(); });
 }
 
 void Arbiter::spawn_workers(const std::shared_ptr<Service>& service, int count)
 {
     for (int i = 0; i < count; ++i)
-        spawn_worker(service);
-}
-
-void Arbiter::spawn_worker(const std::shared_ptr<Service>& service)
-{
-    WorkerProcess worker;
-    UniqueFd their_end;
-    try {
-        worker.slot = std::make_unique<Slot>();
-        std::tie(worker.channel, their_end) = open_channel();
-    } catch (const std::exception& error) {
-        logging::error("[%s] no new worker: %s", service->config.name.c_str(), error.what());
-        service->policy.worker_failed(Clock::now());
-        return;
-    }
-    const WorkerSetup setup{service->config,
-                            service->listeners,
-                            service->access_log,
-                            *worker.slot,
-                            service->identity,
-                            ::getpid(),
-                            their_end.get(),
-                            wakeup_.get(),
-                            daemon_.detached()};
-    const pid_t pid = ::fork();
-    if (pid == 0)
-        run_worker(setup);
-    if (pid < 0) {
-        logging::error("[%s] no new worker: fork: %s",
-                       service->config.name.c_str(),
-                       errno_text(errno).c_str());
-        service->policy.worker_failed(Clock::now());
-        return;
-    }
-    worker.slot->hide_from_children();
-    worker.state.pid = pid;
-    worker.state.started = Clock::now();
-    worker.service = service;
-    logging::info("[%s] worker %d started", service->config.name.c_str(), pid);
-    workers_.push_back(std::move(worker));
-}
-
-void Arbiter::note_booted()
-{
-    const TimePoint now = Clock::now();
-    for (WorkerProcess& worker : workers_) {
-        if (!worker.state.booted && worker.slot->report(now).booted) {
-            worker.state.booted = true;
-            worker.service->policy.worker_booted();
+        if (!crew_->spawn(service)) {
+            service->policy.worker_failed(Clock::now());
+            return;
         }
-        if (worker.state.booted && !worker.proven && now - worker.state.started > proving_time) {
-            worker.proven = true;
-            worker.service->policy.worker_proven();
-        }
-    }
 }
 
 // Workers that are silent, or that take too long to end.
 void Arbiter::murder_workers()
 {
     const TimePoint now = Clock::now();
-    for (const Services* services : {&services_, &removed_}) {
-        for (const auto& service : *services) {
-            const Plan plan = service->policy.plan(now, states(*service, now));
-            for (const pid_t pid : plan.hurry) {
-                logging::warning("[%s] worker %d has not finished in graceful_timeout",
-                                 service->config.name.c_str(),
-                                 pid);
-                find(pid)->state.hurried = now;
-                kill_worker(pid, SIGQUIT);
-            }
-            for (const pid_t pid : plan.abort)
-                abort_worker(*find(pid), now);
-            for (const pid_t pid : plan.kill) {
-                find(pid)->killed = true;
-                kill_worker(pid, SIGKILL);
-            }
+    for_each_service([&](const std::shared_ptr<Service>& service) {
+        const Plan plan = service->policy.plan(now, crew_->states(*service, now));
+        for (const pid_t pid : plan.hurry) {
+            logging::warning("[%s] worker %d has not finished in graceful_timeout",
+                             service->config.name.c_str(),
+                             pid);
+            crew_->hurry(pid, now);
         }
-    }
+        for (const pid_t pid : plan.abort)
+            crew_->abort(pid, now);
+        for (const pid_t pid : plan.kill)
+            crew_->kill(pid);
+    });
 }
 
-void Arbiter::abort_worker(WorkerProcess& worker, TimePoint now)
+void Arbiter::for_each_service(const std::function<void(const std::shared_ptr<Service>&)>& act)
 {
-    const WorkerReport report = worker.slot->report(now);
-    const std::string work =
-        report.busy ? "serving " + report.request + " with " + report.script + " for " +
-                          std::to_string(seconds_between(report.request_started, now)) + " s"
-                    : "idle";
-    logging::critical("[%s] worker %d was silent for %.1f s, longer than timeout: aborting it (%s)",
-                      worker.service->config.name.c_str(),
-                      worker.state.pid,
-                      seconds_between(report.last_beat, now),
-                      work.c_str());
-    worker.state.aborted = now;
-    kill_worker(worker.state.pid, SIGABRT);
+    for (const Services* services : {&services_, &removed_})
+        for (const auto& service : *services)
+            act(service);
 }
-
-void Arbiter::kill_worker(pid_t pid, int signo)
-{
-    // Not reaped yet, so the number is still this worker's.
-    ::kill(pid, signo);
-}
-
-Arbiter::WorkerProcess* Arbiter::find(pid_t pid)
-{
-    for (WorkerProcess& worker : workers_)
-        if (worker.state.pid == pid)
-            return &worker;
-    return nullptr;
-}
-
-// --- reaping ------------------------------------------------------------------------------------
 
 void Arbiter::reap_workers()
 {
-    const int events = WEXITED | WSTOPPED | WCONTINUED;
-    for (;;) {
-        siginfo_t info{};
-        if (::waitid(P_ALL, 0, &info, events | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0)
-            return;
-        const pid_t pid = info.si_pid;
-        const bool ended =
-            info.si_code == CLD_EXITED || info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED;
-        const WorkerProcess* worker = find(pid);
-        // A program whose worker died: what it leaves of its process group goes with it. Until it
-        // is reaped, below, its number cannot be anybody else's.
-        if (worker == nullptr && info.si_code == CLD_KILLED && info.si_status == SIGKILL &&
-            ::getpgid(pid) == pid)
-            ::kill(-pid, SIGKILL);
-        ::waitid(P_PID, static_cast<id_t>(pid), &info, events | WNOHANG);
-
-        const ExitStatus status{info.si_code != CLD_EXITED, info.si_status};
-        if (!ended)
-            logging::warning("process %d was %s by %s",
-                             pid,
-                             info.si_code == CLD_STOPPED ? "stopped" : "continued",
-                             signal_name(info.si_status).c_str());
-        else if (worker == nullptr)
-            logging::debug("process %d, not a worker, %s", pid, describe(status).c_str());
-        else
-            worker_exited(take_out(pid), status);
-    }
-}
-
-Arbiter::WorkerProcess Arbiter::take_out(pid_t pid)
-{
-    const auto worker = std::find_if(workers_.begin(), workers_.end(), [pid](const auto& other) {
-        return other.state.pid == pid;
+    crew_->note_booted(Clock::now());  // what a worker managed before it ended counts
+    crew_->reap([this](const CrewMember& worker, const ExitStatus& status) {
+        worker_exited(worker, status);
     });
-    WorkerProcess taken = std::move(*worker);
-    workers_.erase(worker);
-    return taken;
 }
 
-void Arbiter::worker_exited(WorkerProcess worker, const ExitStatus& status)
+void Arbiter::worker_exited(const CrewMember& worker, const ExitStatus& status)
 {
-    const TimePoint now = Clock::now();
-    const WorkerReport report = worker.slot->report(now);
-    const std::string who =
-        "[" + worker.service->config.name + "] worker " + std::to_string(worker.state.pid);
+    const WorkerReport report = worker.slot->report(Clock::now());
     if (status.clean()) {
-        logging::info("%s has ended", who.c_str());
-    } else {
-        std::string text = who + " " + describe(status);
-        if (status.signalled && status.code == SIGKILL)
-            text += worker.killed ? " by the arbiter" : ", not by the arbiter: out of memory?";
-        if (report.busy)
-            text += " while it served " + report.request + " with " + report.script;
-        logging::write(worker.killed ? logging::Level::warning : logging::Level::error, text);
+        logging::info("%s has ended", worker.name().c_str());
+        return;
     }
+    std::string text = worker.name() + " " + describe(status);
+    if (status.signalled && status.code == SIGKILL)
+        text += worker.killed ? " by the arbiter" : ", not by the arbiter: out of memory?";
+    if (report.busy)
+        text += " while it served " + report.request + " with " + report.script;
+    logging::write(worker.killed ? logging::Level::warning : logging::Level::error, text);
+
     const bool told = worker.state.retired != never || worker.state.hurried != never;
-    if (!told && !status.clean() && !worker.proven && report.requests == 0)
+    if (!told && !worker.proven && report.requests == 0)
         boot_failed(worker, status);
 }
 
-void Arbiter::boot_failed(const WorkerProcess& worker, const ExitStatus& status)
+void Arbiter::boot_failed(const CrewMember& worker, const ExitStatus& status)
 {
     Pool& policy = worker.service->policy;
     const bool told_why =
@@ -457,12 +305,12 @@ void Arbiter::reopen_logs()
 {
     const UniqueFd error_log = logging::reopen();
     Services all = services_;
-    for (const WorkerProcess& worker : workers_)
+    for (const CrewMember& worker : crew_->members())
         if (std::find(all.begin(), all.end(), worker.service) == all.end())
             all.push_back(worker.service);
     for (const auto& service : all) {
         const UniqueFd access_log = service->access_log.reopen();
-        for (const WorkerProcess& worker : workers_) {
+        for (const CrewMember& worker : crew_->members()) {
             if (worker.service != service)
                 continue;
             if (error_log)
@@ -499,10 +347,11 @@ void Arbiter::stop(bool graceful)
         return;
     mode_ = Mode::stopping;
     const TimePoint now = Clock::now();
-    for (WorkerProcess& worker : workers_) {
-        worker.state.retired = worker.state.hurried = now;
-        kill_worker(worker.state.pid, SIGQUIT);
-    }
+    std::vector<pid_t> all;
+    for (const CrewMember& worker : crew_->members())
+        all.push_back(worker.state.pid);
+    for (const pid_t pid : all)
+        crew_->hurry(pid, now);
 }
 
 // Tells the service manager, and whoever waits for the daemon, that the server is ready.
@@ -517,7 +366,7 @@ void Arbiter::report()
         return;
     int count = 0;
     for (const auto& service : services_) {
-        if (!service->policy.settled(states(*service, now)))
+        if (!service->policy.settled(crew_->states(*service, now)))
             return;
         count += service->policy.target();
     }

@@ -11,11 +11,11 @@
 #include "base/signals.h"
 #include "base/unique_fd.h"
 #include "config/config.h"
+#include "server/crew.h"
 #include "server/pool.h"
-#include "server/scoreboard.h"
 #include "server/service.h"
 
-#include <list>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,14 +30,6 @@ public:
     int run();
 
 private:
-    struct WorkerProcess {
-        WorkerState state;
-        std::shared_ptr<Service> service;
-        std::unique_ptr<Slot> slot;
-        UniqueFd channel;
-        bool proven = false;  // it did not end right after its start
-        bool killed = false;  // by us
-    };
     enum class Mode { serving, draining, stopping };
 
     void start();
@@ -50,15 +42,11 @@ private:
 
     void manage_workers();
     void spawn_workers(const std::shared_ptr<Service>& service, int count);
-    void spawn_worker(const std::shared_ptr<Service>& service);
     void murder_workers();
-    void abort_worker(WorkerProcess& worker, TimePoint now);
-    void kill_worker(pid_t pid, int signo);
     void reap_workers();
-    WorkerProcess take_out(pid_t pid);
-    void worker_exited(WorkerProcess worker, const ExitStatus& status);
-    void boot_failed(const WorkerProcess& worker, const ExitStatus& status);
-    void note_booted();
+    void worker_exited(const CrewMember& worker, const ExitStatus& status);
+    void boot_failed(const CrewMember& worker, const ExitStatus& status);
+    void for_each_service(const std::function<void(const std::shared_ptr<Service>&)>& act);
 
     void reload();
     void commit(config::Loaded fresh, Services next);
@@ -66,10 +54,6 @@ private:
     void resize(bool more);
     void stop(bool graceful);
     void report();
-
-    std::vector<WorkerState> states(const Service& service, TimePoint now) const;
-    WorkerProcess* find(pid_t pid);
-    bool serves_alone(const Service& service) const;
 
     config::Loaded loaded_;
     Daemon& daemon_;
@@ -79,7 +63,7 @@ private:
     std::vector<ActivatedSocket> activated_;
     Services services_;
     Services removed_;  // pools that a reload took away, until their workers are gone
-    std::list<WorkerProcess> workers_;
+    std::unique_ptr<Crew> crew_;
 
     Mode mode_ = Mode::serving;
     bool ready_ = false;       // the present configuration serves

@@ -71,7 +71,7 @@ void Worker::init_process()
     // Whoever started a daemon may wait for the end of its output.
     if (setup_.daemon)
         leave_standard_descriptors();
-    ::setsid();  // away from any terminal, for the programs' sake
+    leave_terminal();
     drop_privileges();
     if (!follow_parent(setup_.arbiter, death_signal(pool())))
         throw StartError(exit_worker_boot, "the arbiter is gone");

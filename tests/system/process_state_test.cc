@@ -7,8 +7,6 @@
 #include <csignal>
 #include <string>
 
-#include <unistd.h>
-
 namespace {
 
 std::string number_of(const Server& server, const std::string& step, const std::string& name)
@@ -60,14 +58,12 @@ TEST_CASE("program state: the umask lets nobody else write unless the pool says 
     CHECK(number_of(strict, "process", "umask") == std::to_string(077));
 }
 
-TEST_CASE("program state: each program leads a process group in a session without terminal",
-          "[environment]")
+TEST_CASE("program state: each program leads a process group", "[environment]")
 {
     const Server server;
     const Reply reply = server.act("plain&process");
     const std::string pid = entry(reply.body(), "pid");
     CHECK(entry(reply.body(), "pgid") == pid);
-    CHECK(entry(reply.body(), "sid") != std::to_string(::getsid(0)));
 }
 
 TEST_CASE("program state: a program that signals its group hurts only itself", "[environment]")

@@ -61,8 +61,7 @@ struct Exec {
 
 NO_SANITIZE bool prepare(const Exec& exec)
 {
-    // A process group, not a session: Linux schedules each session as a group of its own, which
-    // costs short programs a large part of their tail latency. The worker has no terminal.
+    // A process group is enough, and a session would cost: see leave_terminal().
     if (::setpgid(0, 0) != 0 || ::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
         return false;
     if (::getppid() != exec.parent) {

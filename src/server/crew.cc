@@ -1,0 +1,195 @@
+#include "server/crew.h"
+
+#include "base/error.h"
+#include "log/log.h"
+#include "server/boot.h"
+#include "server/channel.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <exception>
+#include <tuple>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace server {
+
+namespace {
+
+// A worker that ends before this, without having served a request, has not really booted.
+constexpr Duration proving_time{1'000};
+
+constexpr int any_change = WEXITED | WSTOPPED | WCONTINUED;
+
+double seconds_between(TimePoint from, TimePoint to)
+{
+    return std::chrono::duration<double>(to - from).count();
+}
+
+bool has_ended(const siginfo_t& info)
+{
+    return info.si_code == CLD_EXITED || info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED;
+}
+
+}  // namespace
+
+std::string CrewMember::name() const
+{
+    return "[" + service->config.name + "] worker " + std::to_string(state.pid);
+}
+
+bool Crew::spawn(const std::shared_ptr<Service>& service)
+{
+    CrewMember member;
+    member.service = service;
+    UniqueFd their_end;
+    try {
+        member.slot = std::make_unique<Slot>();
+        std::tie(member.channel, their_end) = open_channel();
+    } catch (const std::exception& error) {
+        logging::error("[%s] no new worker: %s", service->config.name.c_str(), error.what());
+        return false;
+    }
+    const WorkerSetup setup{service->config,
+                            service->listeners,
+                            service->access_log,
+                            *member.slot,
+                            service->identity,
+                            ::getpid(),
+                            their_end.get(),
+                            wakeup_,
+                            daemon_};
+    const pid_t pid = ::fork();
+    if (pid == 0)
+        run_worker(setup);
+    if (pid < 0) {
+        logging::error("[%s] no new worker: fork: %s",
+                       service->config.name.c_str(),
+                       errno_text(errno).c_str());
+        return false;
+    }
+    member.slot->hide_from_children();
+    member.state.pid = pid;
+    member.state.started = Clock::now();
+    logging::info("%s started", member.name().c_str());
+    members_.push_back(std::move(member));
+    return true;
+}
+
+std::vector<WorkerState> Crew::states(const Service& service, TimePoint now) const
+{
+    std::vector<WorkerState> states;
+    for (const CrewMember& member : members_) {
+        if (member.service->config.name != service.config.name)
+            continue;
+        states.push_back(member.state);
+        states.back().current = member.service.get() == &service;
+        states.back().last_beat = member.slot->report(now).last_beat;
+    }
+    return states;
+}
+
+void Crew::note_booted(TimePoint now)
+{
+    for (CrewMember& member : members_) {
+        if (!member.state.booted && member.slot->report(now).booted) {
+            member.state.booted = true;
+            member.service->policy.worker_booted();
+        }
+        if (member.state.booted && !member.proven && now - member.state.started > proving_time) {
+            member.proven = true;
+            member.service->policy.worker_proven();
+        }
+    }
+}
+
+// --- signals: a worker that is not reaped yet keeps its number, so they cannot hit a stranger
+// -----
+
+void Crew::retire(pid_t pid, TimePoint now)
+{
+    find(pid)->state.retired = now;
+    ::kill(pid, SIGTERM);
+}
+
+void Crew::hurry(pid_t pid, TimePoint now)
+{
+    find(pid)->state.hurried = now;
+    ::kill(pid, SIGQUIT);
+}
+
+void Crew::abort(pid_t pid, TimePoint now)
+{
+    CrewMember& member = *find(pid);
+    const WorkerReport report = member.slot->report(now);
+    char work[64] = "idle";
+    if (report.busy)
+        std::snprintf(
+            work, sizeof work, "for %.1f s", seconds_between(report.request_started, now));
+    logging::critical("%s was silent for %.1f s, longer than timeout: aborting it (%s %s %s)",
+                      member.name().c_str(),
+                      seconds_between(report.last_beat, now),
+                      report.request.c_str(),
+                      report.script.c_str(),
+                      work);
+    member.state.aborted = now;
+    ::kill(pid, SIGABRT);
+}
+
+void Crew::kill(pid_t pid)
+{
+    find(pid)->killed = true;
+    ::kill(pid, SIGKILL);
+}
+
+// --- reaping ------------------------------------------------------------------------------------
+
+void Crew::reap(const std::function<void(CrewMember, const ExitStatus&)>& ended)
+{
+    for (;;) {
+        siginfo_t info{};
+        if (::waitid(P_ALL, 0, &info, any_change | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0)
+            return;
+        const pid_t pid = info.si_pid;
+        const bool worker = find(pid) != nullptr;
+        // A program whose worker died: what it leaves of its process group goes with it. Until it
+        // is reaped, below, its number cannot be anybody else's.
+        if (!worker && info.si_code == CLD_KILLED && info.si_status == SIGKILL &&
+            ::getpgid(pid) == pid)
+            ::kill(-pid, SIGKILL);
+        ::waitid(P_PID, static_cast<id_t>(pid), &info, any_change | WNOHANG);
+
+        const ExitStatus status{info.si_code != CLD_EXITED, info.si_status};
+        if (worker && has_ended(info))
+            ended(take_out(pid), status);
+        else if (worker)
+            logging::warning("%s was %s by %s",
+                             find(pid)->name().c_str(),
+                             info.si_code == CLD_STOPPED ? "stopped" : "continued",
+                             signal_name(info.si_status).c_str());
+        else
+            logging::debug("process %d, not a worker, %s", pid, describe(status).c_str());
+    }
+}
+
+CrewMember* Crew::find(pid_t pid)
+{
+    for (CrewMember& member : members_)
+        if (member.state.pid == pid)
+            return &member;
+    return nullptr;
+}
+
+CrewMember Crew::take_out(pid_t pid)
+{
+    const auto member = std::find_if(members_.begin(), members_.end(), [pid](const auto& other) {
+        return other.state.pid == pid;
+    });
+    CrewMember taken = std::move(*member);
+    members_.erase(member);
+    return taken;
+}
+
+}  // namespace server

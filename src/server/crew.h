@@ -1,0 +1,70 @@
+// crew.h - the workers that run: starting, signalling and reaping them. What to start and whom to
+// signal is decided elsewhere.
+// Units    none.
+// Errors   spawn() answers false, and logs why, when there is no new worker.
+// Owner    the Arbiter.
+// Source   gunicorn arbiter.py spawn_worker(), reap_workers().
+#pragma once
+
+#include "base/process.h"
+#include "base/unique_fd.h"
+#include "server/pool.h"
+#include "server/scoreboard.h"
+#include "server/service.h"
+
+#include <functional>
+#include <list>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <sys/types.h>
+
+namespace server {
+
+struct CrewMember {
+    WorkerState state;
+    std::shared_ptr<Service> service;  // that it was forked with
+    std::unique_ptr<Slot> slot;
+    UniqueFd channel;
+    bool proven = false;  // it did not end right after its start
+    bool killed = false;  // by us
+
+    std::string name() const;  // "[www] worker 4711"
+};
+
+class Crew {
+public:
+    // wakeup: an eventfd that workers write to when their slot has news. Daemons let go of their
+    // standard descriptors.
+    Crew(int wakeup, bool daemon) : wakeup_(wakeup), daemon_(daemon) {}
+
+    bool spawn(const std::shared_ptr<Service>& service);
+    bool empty() const { return members_.empty(); }
+
+    // The workers of the pool of that name, for its policy.
+    std::vector<WorkerState> states(const Service& service, TimePoint now) const;
+
+    // Takes what is new in the slots over to states and policies.
+    void note_booted(TimePoint now);
+
+    void retire(pid_t pid, TimePoint now);  // TERM: may finish its request
+    void hurry(pid_t pid, TimePoint now);   // QUIT: ends it
+    void abort(pid_t pid, TimePoint now);   // ABRT: it is stuck
+    void kill(pid_t pid);                   // KILL
+
+    // Reaps all children that have ended; `ended` is told of each worker.
+    void reap(const std::function<void(CrewMember, const ExitStatus&)>& ended);
+
+    const std::list<CrewMember>& members() const { return members_; }
+
+private:
+    CrewMember* find(pid_t pid);
+    CrewMember take_out(pid_t pid);
+
+    const int wakeup_;
+    const bool daemon_;
+    std::list<CrewMember> members_;
+};
+
+}  // namespace server
