@@ -268,6 +268,14 @@ void Listener::claim() noexcept
     inode_ = status.st_ino;
 }
 
+void Listener::apply(const ListenOptions& options)
+{
+    if (::listen(fd(), options.backlog) != 0)
+        fail("cannot change the backlog of " + address_.text, errno);
+    if (owner_ == ::getpid())
+        set_permissions(address_.path, options);
+}
+
 void Listener::unlink_if_ours() noexcept
 {
     struct stat status {};

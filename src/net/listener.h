@@ -37,6 +37,9 @@ public:
     bool is_tcp() const noexcept { return tcp_; }
     std::string bound() const;  // where it really listens: the port that the kernel chose
 
+    // After a reload: takes over backlog, and mode, owner and group of a socket file that we bound.
+    void apply(const ListenOptions& options);
+
     // Removes the socket file if it is still the one that this very process bound.
     void unlink_if_ours() noexcept;
 

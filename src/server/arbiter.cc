@@ -231,14 +231,12 @@ void Arbiter::worker_exited(const CrewMember& worker, const ExitStatus& status)
 void Arbiter::boot_failed(const CrewMember& worker, const ExitStatus& status)
 {
     Pool& policy = worker.service->policy;
-    const bool told_why =
-        !status.signalled && (status.code == exit_worker_boot || status.code == exit_handler_load);
-    if (told_why && !ever_ready_ && !policy.ever_booted() && mode_ == Mode::serving) {
+    if (!worker.state.booted && !ever_ready_ && mode_ == Mode::serving) {
+        const bool load = !status.signalled && status.code == exit_handler_load;
         logging::critical("[%s] %s, giving up",
                           worker.service->config.name.c_str(),
-                          status.code == exit_worker_boot ? "the worker failed to boot"
-                                                          : "the handler failed to load");
-        exit_code_ = status.code;
+                          load ? "the handler failed to load" : "the worker failed to boot");
+        exit_code_ = load ? exit_handler_load : exit_worker_boot;
         stop(false);
         return;
     }
@@ -262,6 +260,9 @@ void Arbiter::reload()
     try {
         config::Loaded fresh = config::load(loaded_.invocation);
         next = open_services(fresh.config, activated_, services_);
+        const std::string& pid = fresh.config.global.pid;
+        if (pid != loaded_.config.global.pid)
+            pid_file_ = pid.empty() ? PidFile() : PidFile(pid);
         logging::open(log_target(fresh.config.global));
         commit(std::move(fresh), std::move(next));
     } catch (const std::exception& error) {

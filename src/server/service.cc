@@ -53,13 +53,15 @@ SharedListener open_listener(const config::Pool& pool,
     const auto address = net::Address::parse(bind);
     if (!address)
         throw StartError(exit_config, "[" + pool.name + "] bind: " + address.error());
-    if (SharedListener open = find_listener(before, address.value()))
-        return open;
     net::ListenOptions options;
     options.backlog = pool.backlog;
     options.mode = pool.listen_mode;
     options.owner = pool.listen_owner;
     options.group = pool.listen_group;
+    if (SharedListener open = find_listener(before, address.value())) {
+        open->apply(options);
+        return open;
+    }
     // A server that runs cannot stand still for seconds until a port is free.
     if (!before.empty())
         options.attempts = 1;

@@ -38,13 +38,12 @@ constexpr Duration linger_time{2'000};
 // right after they connect.
 constexpr Duration last_chance{2'000};
 
-void watch(int epoll, int operation, int fd, unsigned events)
+bool watch(int epoll, int operation, int fd, unsigned events) noexcept
 {
     epoll_event event{};
     event.events = events;
     event.data.fd = fd;
-    if (::epoll_ctl(epoll, operation, fd, &event) != 0)
-        throw_errno("epoll_ctl");
+    return ::epoll_ctl(epoll, operation, fd, &event) == 0;
 }
 
 }  // namespace
@@ -55,8 +54,9 @@ void SyncWorker::run()
     if (!epoll_)
         throw_errno("epoll_create");
     max_waiting_ = waiting_room();
-    watch(epoll_.get(), EPOLL_CTL_ADD, signals_->fd(), EPOLLIN);
-    watch(epoll_.get(), EPOLL_CTL_ADD, setup_.channel, EPOLLIN);
+    if (!watch(epoll_.get(), EPOLL_CTL_ADD, signals_->fd(), EPOLLIN) ||
+        !watch(epoll_.get(), EPOLL_CTL_ADD, setup_.channel, EPOLLIN))
+        throw_errno("epoll_ctl");
     watch_listeners(true);
     while (!retiring_) {
         notify(Clock::now());
@@ -68,6 +68,7 @@ void SyncWorker::run()
         } else if (!accepted) {
             if (!parent_alive()) {
                 logging::warning("[%s] the arbiter is gone, stopping", pool().name.c_str());
+                retiring_ = true;
                 break;
             }
             reap_strays();
@@ -143,10 +144,11 @@ void SyncWorker::watch_listeners(bool on)
     if (on == listening_)
         return;
     for (const auto& listener : setup_.listeners)
-        watch(epoll_.get(),
-              on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL,
-              listener->fd(),
-              on ? EPOLLIN | EPOLLEXCLUSIVE : 0U);
+        if (!watch(epoll_.get(),
+                   on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL,
+                   listener->fd(),
+                   on ? EPOLLIN | EPOLLEXCLUSIVE : 0U))
+            throw_errno("epoll_ctl");
     listening_ = on;
 }
 
@@ -232,7 +234,8 @@ void SyncWorker::park(std::unique_ptr<fcgi::Connection> connection,
     if (waiting_.size() >= max_waiting_)
         drop_longest_waiting();
     const int fd = connection->fd();
-    watch(epoll_.get(), EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLRDHUP);
+    if (!watch(epoll_.get(), EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLRDHUP))
+        return;  // no memory for it: this connection goes, the others stay
     waiting_.insert_or_assign(fd, Waiting{std::move(connection), deadline, lingering});
 }
 
