@@ -20,8 +20,6 @@ namespace {
 constexpr std::size_t output_size = max_content;
 constexpr std::size_t errors_size = 4 << 10;
 
-constexpr Duration beat_interval{1'000};
-
 // What FCGX_SetExitStatus and FCGX_StartFilterData expect behind FCGX_Stream::data. libfcgi keeps
 // this structure to itself, and it has been the same from 2.4.0 to 2.4.7; streams_test.cc
 // notices when it changes. Nothing else in libfcgi that takes a stream looks behind it, apart from
@@ -164,7 +162,7 @@ bool Streams::Impl::wait(TimePoint until)
     if (now >= until)
         return false;
     pollfd entry{client.fd(), client.poll_events(), 0};
-    if (::poll(&entry, 1, poll_timeout(std::min(until, now + beat_interval), now)) > 0)
+    if (::poll(&entry, 1, poll_timeout(std::min(until, now + limits.beat), now)) > 0)
         client.note_poll(entry.revents);
     owner.alive();
     return true;

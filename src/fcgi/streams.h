@@ -26,6 +26,7 @@ struct StreamLimits {
     Duration send_timeout{60'000};  // between two pieces that the client takes of the reply
     TimePoint deadline = never;     // of the whole request
     std::uint64_t max_body = 0;     // 0: no limit
+    Duration beat{1'000};           // how often alive() is called while the streams wait
     bool ignore_abort = false;      // writing goes on, to nowhere, when the client has left
 };
 
@@ -44,7 +45,7 @@ public:
     // The request has failed; what the handler does now reaches nobody.
     virtual void stream_failed(StreamFailure why) = 0;
 
-    // With every piece read and written, and once a second while the streams wait.
+    // With every piece read and written, and now and then while the streams wait.
     virtual void alive() = 0;
 };
 

@@ -19,6 +19,8 @@ fcgi::StreamLimits limits_of(const config::Pool& pool, TimePoint now)
     limits.send_timeout = pool.send_timeout;
     limits.deadline = deadline_after(now, pool.request_timeout);
     limits.max_body = pool.max_body_size;
+    if (pool.timeout.count() > 0)
+        limits.beat = pool.timeout / 2;
     limits.ignore_abort = pool.ignore_client_abort;
     return limits;
 }
