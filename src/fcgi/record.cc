@@ -100,15 +100,8 @@ Event Parser::open_management_record()
 
 Event Parser::open_application_record()
 {
-    if (type_ == FCGI_BEGIN_REQUEST) {
-        if (content_ != sizeof(FCGI_BeginRequestBody))
-            return fail("BEGIN_REQUEST with a body that is not 8 bytes");
-        if (stage_ != Stage::idle && record_id_ == id_)
-            return begin_again();
-        collected_.clear();
-        use_ = Use::collect;
-        return {};
-    }
+    if (type_ == FCGI_BEGIN_REQUEST)
+        return open_begin();
     if (stage_ == Stage::idle || stage_ == Stage::deaf || record_id_ != id_)
         return {};  // records of inactive requests are ignored
     if (type_ == FCGI_PARAMS) {
@@ -121,6 +114,17 @@ Event Parser::open_application_record()
         if (stage_ == Stage::stdin_open)
             use_ = Use::body;
     }
+    return {};
+}
+
+Event Parser::open_begin()
+{
+    if (content_ != sizeof(FCGI_BeginRequestBody))
+        return fail("BEGIN_REQUEST with a body that is not 8 bytes");
+    if (stage_ != Stage::idle && record_id_ == id_)
+        return begin_again();
+    collected_.clear();
+    use_ = Use::collect;
     return {};
 }
 

@@ -66,6 +66,7 @@ private:
     Event take_content(std::string_view& input);
     Event end_record();
     Event open_application_record();
+    Event open_begin();
     Event open_management_record();
     Event begin_again();
     Event end_of_begin();

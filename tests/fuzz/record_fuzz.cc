@@ -41,20 +41,39 @@ struct Story {
     bool operator==(const Story&) const = default;
 };
 
-std::optional<Pairs> read_pairs(const std::string& bytes)
-{
-    Pairs pairs;
-    std::uint64_t at = 0;
-    const auto byte = [&]() -> std::optional<std::uint64_t> {
-        if (at >= bytes.size())
+class PairReader {
+public:
+    explicit PairReader(const std::string& bytes) : bytes_(bytes) {}
+
+    // nullopt when the bytes end within a pair.
+    std::optional<Pairs> read()
+    {
+        Pairs pairs;
+        while (at_ < bytes_.size()) {
+            const auto name = length();
+            const auto value = name ? length() : std::nullopt;
+            if (!value || *name + *value > bytes_.size() - at_)
+                return std::nullopt;
+            pairs.emplace_back(bytes_.substr(at_, *name), bytes_.substr(at_ + *name, *value));
+            at_ += *name + *value;
+        }
+        return pairs;
+    }
+
+private:
+    std::optional<std::uint64_t> byte()
+    {
+        if (at_ >= bytes_.size())
             return std::nullopt;
-        return static_cast<std::uint8_t>(bytes[at++]);
-    };
-    const auto length = [&]() -> std::optional<std::uint64_t> {
-        auto size = byte();
-        if (!size || *size < 0x80)
-            return size;
-        std::uint64_t all = *size - 0x80;
+        return static_cast<std::uint8_t>(bytes_[at_++]);
+    }
+
+    std::optional<std::uint64_t> length()
+    {
+        const auto first = byte();
+        if (!first || *first < 0x80)
+            return first;
+        std::uint64_t all = *first - 0x80;
         for (int i = 0; i < 3; ++i) {
             const auto next = byte();
             if (!next)
@@ -62,17 +81,11 @@ std::optional<Pairs> read_pairs(const std::string& bytes)
             all = all * 256 + *next;
         }
         return all;
-    };
-    while (at < bytes.size()) {
-        const auto name = length();
-        const auto value = name ? length() : std::nullopt;
-        if (!value || *name + *value > bytes.size() - at)
-            return std::nullopt;
-        pairs.emplace_back(bytes.substr(at, *name), bytes.substr(at + *name, *value));
-        at += *name + *value;
     }
-    return pairs;
-}
+
+    const std::string& bytes_;
+    std::uint64_t at_ = 0;
+};
 
 class Slow {
 public:
@@ -100,39 +113,49 @@ public:
     }
 
 private:
-    enum class Stage { idle, params, open, ended };
+    enum class Stage { idle, params, open, ended, deaf };
 
     bool acceptable(unsigned type, unsigned id, std::size_t content) const
     {
         if (id == 0)
             return type == 0 || type > 8 ? type != 9 || content <= 1'024 : false;
         if (type == 1)
-            return content == 8 && (stage_ == Stage::idle || id != id_);
-        if (stage_ == Stage::idle || id != id_)
+            return content == 8 && (id != id_ || !listening());
+        if (stage_ == Stage::idle || stage_ == Stage::deaf || id != id_)
             return true;
         if (type == 4)
             return stage_ == Stage::params;
         return type != 5 || stage_ != Stage::params;
     }
 
+    // Amid a request: between its first record and the end of its body.
+    bool listening() const { return stage_ == Stage::params || stage_ == Stage::open; }
+
     void record(unsigned type, unsigned id, std::string_view there, std::size_t content, bool whole)
     {
-        if (id == 0) {
+        if (id == 0)
             story_.replies += whole;
-        } else if (type == 1) {
-            if (whole)
-                begin(id, there);
-        } else if (stage_ == Stage::idle || id != id_) {
+        else if (type == 1 && stage_ != Stage::idle && id == id_)
+            stage_ = Stage::deaf;
+        else if (type == 1 && whole)
+            begin(id, there);
+        else if (type != 1 && stage_ != Stage::idle && id == id_)
+            record_of_request(type, there, content == 0 && whole, whole);
+    }
+
+    void record_of_request(unsigned type, std::string_view there, bool ends, bool whole)
+    {
+        if (stage_ == Stage::deaf)
             return;
-        } else if (type == 2) {
+        if (type == 2) {
             story_.aborts += whole;
         } else if (type == 4) {
             params_ += there;
-            if (content == 0 && whole)
+            if (ends || params_.size() > max_params)
                 end_head();
         } else if (type == 5 && stage_ == Stage::open) {
             story_.body += there;
-            if (content == 0 && whole) {
+            if (ends) {
                 stage_ = Stage::ended;
                 ++story_.ends;
             }
@@ -151,9 +174,9 @@ private:
 
     void end_head()
     {
-        stage_ = Stage::open;
         story_.too_large = params_.size() > max_params;
-        const auto pairs = story_.too_large ? Pairs{} : read_pairs(params_);
+        stage_ = story_.too_large ? Stage::deaf : Stage::open;
+        const auto pairs = story_.too_large ? Pairs{} : PairReader(params_).read();
         if (!pairs) {
             story_.error = true;
             return;
@@ -247,6 +270,7 @@ private:
 
 }  // namespace
 
+// NOLINTNEXTLINE(readability-identifier-naming): libFuzzer calls it by this name
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size)
 {
     if (size == 0)

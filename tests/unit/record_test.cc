@@ -495,20 +495,37 @@ TEST_CASE("record: a head cut within or between pairs is no head", "[record]")
 
 // --- limits -------------------------------------------------------------------------------------
 
-TEST_CASE("record: parameters over the limit are told and not kept", "[record]")
+TEST_CASE("record: parameters over the limit are told at once and nothing is kept", "[record]")
 {
     const std::string pairs = wire::pair("A", long_text(1'000));
     Ear ear(pairs.size() - 1);
-    ear.hear(wire::request(1, pairs, "body"));
-    CHECK(ear.heard.count(Kind::head) == 1);
+    const std::string bytes = wire::request(1, pairs, "body");
+    const std::size_t enough_to_know = wire::begin(1).size() + 8 + pairs.size();
+    ear.hear(std::string_view(bytes).substr(0, enough_to_know - 1));
+    CHECK(ear.heard.kinds.empty());
+    ear.hear(std::string_view(bytes).substr(enough_to_know - 1, 1));
+    CHECK(ear.heard.kinds == std::vector{Kind::head});
+    ear.hear(std::string_view(bytes).substr(enough_to_know));
+    CHECK(ear.heard.kinds == std::vector{Kind::head});
     CHECK(ear.parser.params_too_large());
     CHECK(ear.parser.params().pairs().empty());
-    CHECK(ear.heard.body == "body");
 
     Ear enough(pairs.size());
-    enough.hear(wire::request(1, pairs, "body"));
+    enough.hear(bytes);
     CHECK_FALSE(enough.parser.params_too_large());
     CHECK(enough.parser.params().get("A").size() == 1'000);
+    CHECK(enough.heard.body == "body");
+}
+
+TEST_CASE("record: a request begun again after its end leaves the first unharmed", "[record]")
+{
+    Ear ear;
+    ear.hear(wire::request(1, some_pairs, "body") +
+             wire::request(1, wire::pair("X", "z"), "again"));
+    CHECK(ear.heard.error.empty());
+    CHECK(ear.heard.count(Kind::head) == 1);
+    CHECK(ear.heard.body == "body");
+    CHECK(ear.parser.params().get("X") == "y");
 }
 
 TEST_CASE("record: two hundred thousand parameters are refused by the limit", "[record]")
