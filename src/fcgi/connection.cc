@@ -130,6 +130,7 @@ void Connection::note_abort()
     append_end_request(queue_, parser_.request_id(), 0, FCGI_REQUEST_COMPLETE);
     flush();
     refused_ = true;
+    input_ = {};
 }
 
 void Connection::consume(std::size_t bytes)

@@ -378,6 +378,21 @@ TEST_CASE("connection: an abort is seen while the reply is being written", "[con
     CHECK_FALSE(peer.connection.gone());
 }
 
+TEST_CASE("connection: an abort within the head is answered and ends the connection",
+          "[connection]")
+{
+    Peer peer(unix_pair());
+    peer.send(wire::begin(4) + wire::record(wire::abort_request, 4) +
+              wire::stream(wire::params, 4, some_pairs));
+    REQUIRE(peer.turn());
+    CHECK(peer.connection.refused());
+    CHECK_FALSE(peer.connection.head_complete());
+    const auto reply = wire::decode(peer.read());
+    CHECK(reply.complete());
+    REQUIRE(reply.records.size() == 1);
+    CHECK(reply.records[0].id == 4);
+}
+
 // --- what is no request -------------------------------------------------------------------------
 
 TEST_CASE("connection: GET_VALUES alone is answered", "[connection]")
