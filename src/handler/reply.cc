@@ -82,6 +82,8 @@ bool Reply::end(std::string_view last, const std::optional<ExitStatus>& exit)
     }
     last = limit(last);
     if (left_ && *left_ > 0) {
+        if (!both.empty())
+            stage_ = Stage::header;  // which has not been sent
         fail(502, "the body is shorter than its Content-Length; the program " + how);
         return false;
     }
