@@ -2,7 +2,8 @@
 # A CGI program in POSIX shell: a header, an empty line, a page. Values that the client chose are
 # shown only after escaping what HTML gives a meaning.
 
-escape() {
+escape()
+{
     printf '%s' "$1" | sed -e 's/&/\&amp;/g' -e 's/</\&lt;/g' -e 's/>/\&gt;/g' -e 's/"/\&quot;/g'
 }
 

@@ -21,7 +21,7 @@
 
 namespace {
 
-constexpr Milliseconds START_UP{30000};  // a repository, two servers and the first request
+constexpr Milliseconds start_up{30000};  // a repository, two servers and the first request
 
 // A port of the loopback interface that listens, or, once closed, one that was free just now.
 class Port {
@@ -120,7 +120,7 @@ TEST_CASE("examples: what make run prints works and after Ctrl-C nothing is left
     port.close();
     Process process(example(directory, port.number()));
     const bool ready =
-        wait_for([&] { return contains(read_file(directory / "out"), "git clone"); }, START_UP);
+        wait_for([&] { return contains(read_file(directory / "out"), "git clone"); }, start_up);
     INFO(read_file(directory / "out") << read_file(directory / "err"));
     REQUIRE(ready);
 
@@ -140,7 +140,7 @@ TEST_CASE("examples: what make run prints works and after Ctrl-C nothing is left
     CHECK(contains(read_file(directory / "user/hello/README"), "git-http-backend"));
 
     process.signal(SIGINT);
-    CHECK(process.wait(START_UP) == ExitStatus{130, 0});
+    CHECK(process.wait(start_up) == ExitStatus{130, 0});
     CHECK(adopted().empty());
     CHECK(std::filesystem::is_empty(directory / "tmp"));
 }
