@@ -109,26 +109,31 @@ bool word(const std::string& text)
 class Slow {
 public:
     // What strict mode must say; nullopt: refused.
-    static std::optional<Answer> answer(std::string output)
+    static std::optional<Answer> answer(const std::string& output)
     {
         Slow slow;
-        std::size_t read = 0;
+        std::size_t at = 0;
         for (bool first = true;; first = false) {
-            const auto end = output.find('\n');
-            if (end == std::string::npos || (read += end + 1) > max_header)
+            const auto end = output.find('\n', at);
+            if (end == std::string::npos || end >= max_header)
                 return std::nullopt;
-            std::string line = output.substr(0, end);
-            output.erase(0, end + 1);
-            if (!line.empty() && line.back() == '\r')
+            std::string line = output.substr(at, end - at);
+            at = end + 1;
+            if (line.ends_with('\r'))
                 line.pop_back();
             if (line.empty())
-                return first ? std::optional<Answer>() : slow.finish(output);
-            if (!(first && line.rfind("HTTP/", 0) == 0 ? slow.http(line) : slow.field(line)))
+                return first ? std::optional<Answer>() : slow.finish(output.substr(at));
+            if (!slow.line(line, first))
                 return std::nullopt;
         }
     }
 
 private:
+    bool line(const std::string& line, bool first)
+    {
+        return first && line.starts_with("HTTP/") ? http(line) : field(line);
+    }
+
     bool http(const std::string& line)
     {
         const std::string version = line.substr(0, 9);

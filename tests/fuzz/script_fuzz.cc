@@ -80,7 +80,7 @@ const Tree& tree()
 std::string take(std::string_view& rest)
 {
     const auto end = std::min(rest.find('\xff'), rest.size());
-    const std::string field(rest.substr(0, end));
+    std::string field(rest.substr(0, end));
     rest.remove_prefix(std::min(rest.size(), end + 1));
     return field;
 }
@@ -118,56 +118,69 @@ void check_found(const cgi::Script& script, bool fixed)
     require(!fixed || script.path == tree().root + "/x.cgi");
 }
 
+struct Request {
+    explicit Request(std::uint8_t flags, std::string_view rest)
+        : fixed((flags & 3) == 1), mounted((flags & 3) >= 2)
+    {
+        const std::string name = take(rest);
+        const std::string info = take(rest);
+        const std::string tail = take(rest);
+        uri = name + info;
+        rules.root = tree().root;
+        if (fixed)
+            rules.script = tree().root + "/x.cgi";
+        if (mounted)
+            rules.mount = (flags & 1) != 0 ? "/m" : "/";
+        if ((flags & 4) != 0)
+            rules.allowed_extensions = {".cgi"};
+        std::string bytes = encode("SCRIPT_NAME", name) + encode("PATH_INFO", info);
+        const char* const starts[] = {"", "/", "proxy:fcgi://h:1/", "proxy:unix:/s|fcgi://h/"};
+        if ((flags & 8) != 0)
+            bytes += encode("SCRIPT_FILENAME", starts[flags >> 4 & 3] + tree().root + tail);
+        else if ((flags & 16) != 0)
+            bytes += encode("SCRIPT_FILENAME", tail);
+        if ((flags & 64) != 0)
+            bytes += encode("DOCUMENT_ROOT", tree().root + ((flags & 128) != 0 ? "/" : ""));
+        require(params.decode(bytes));
+    }
+
+    bool fixed;
+    bool mounted;
+    std::string uri;
+    cgi::ScriptRules rules;
+    fcgi::Params params;
+};
+
+void check_paths(const cgi::Script& script, const Request& request)
+{
+    if (request.fixed || request.mounted)
+        require(script.name + script.path_info == request.uri && !climbs(script.path_info));
+    if (request.mounted)
+        require(script.name.starts_with(request.rules.mount));
+    if (!request.rules.allowed_extensions.empty())
+        require(script.path.ends_with(".cgi"));
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size)
 {
     if (size == 0)
         return 0;
-    std::string_view rest(reinterpret_cast<const char*>(data) + 1, size - 1);
-    const std::string name = take(rest);
-    const std::string info = take(rest);
-    const std::string tail = take(rest);
-
-    cgi::ScriptRules rules;
-    rules.root = tree().root;
-    const bool fixed = (data[0] & 3) == 1;
-    const bool mounted = (data[0] & 3) >= 2;
-    if (fixed)
-        rules.script = tree().root + "/x.cgi";
-    if (mounted)
-        rules.mount = (data[0] & 1) != 0 ? "/m" : "/";
-    if ((data[0] & 4) != 0)
-        rules.allowed_extensions = {".cgi"};
-    std::string bytes = encode("SCRIPT_NAME", name) + encode("PATH_INFO", info);
-    const char* const starts[] = {"", "/", "proxy:fcgi://h:1/", "proxy:unix:/s|fcgi://h/"};
-    if ((data[0] & 8) != 0)
-        bytes += encode("SCRIPT_FILENAME", starts[data[0] >> 4 & 3] + tree().root + tail);
-    else if ((data[0] & 16) != 0)
-        bytes += encode("SCRIPT_FILENAME", tail);
-    if ((data[0] & 64) != 0)
-        bytes += encode("DOCUMENT_ROOT", tree().root + ((data[0] & 128) != 0 ? "/" : ""));
-    fcgi::Params params;
-    require(params.decode(bytes));
-
-    const auto found = cgi::Resolver(rules).resolve(params);
-    rules.use_openat2 = false;
-    const auto stepwise = cgi::Resolver(rules).resolve(params);
-    require(found || (found.error().status >= 403 && found.error().status <= 404 &&
-                      !found.error().reason.empty()));
-    require(found || !stepwise);  // without openat2 no link is followed: it finds less, not more
-    if (!found)
+    Request request(data[0], {reinterpret_cast<const char*>(data) + 1, size - 1});
+    const auto found = cgi::Resolver(request.rules).resolve(request.params);
+    request.rules.use_openat2 = false;
+    const auto stepwise = cgi::Resolver(request.rules).resolve(request.params);
+    if (!found) {
+        const cgi::Refusal& refusal = found.error();
+        require((refusal.status == 403 || refusal.status == 404) && !refusal.reason.empty());
+        require(!stepwise);  // without openat2 no link is followed: it finds less, not more
         return 0;
-    const cgi::Script& script = found.value();
-    check_found(script, fixed);
+    }
+    check_found(found.value(), request.fixed);
+    check_paths(found.value(), request);
     if (stepwise)
-        require(stepwise.value().path == script.path &&
-                stepwise.value().path_info == script.path_info);
-    if (fixed || mounted)
-        require(script.name + script.path_info == name + info);
-    if (fixed || mounted)
-        require(!climbs(script.path_info));
-    require(!mounted || script.name.starts_with(rules.mount == "/" ? "/" : rules.mount));
-    require((data[0] & 4) == 0 || script.path.ends_with(".cgi"));
+        require(stepwise.value().path == found.value().path &&
+                stepwise.value().path_info == found.value().path_info);
     return 0;
 }

@@ -386,8 +386,7 @@ TEST_CASE("response: lenient mode takes output without a header as the body", "[
                                           "Key: value\n",
                                           " indented: yes\n\n",
                                           "HTTP is nice\n",
-                                          "\x7f"
-                                          "ELF\n",
+                                          "\177ELF\n",
                                           "x: \x01\n\n"}) {
         INFO(output);
         const auto outcome = reply(output, lenient);

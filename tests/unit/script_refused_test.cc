@@ -88,10 +88,7 @@ TEST_CASE("script: execute permission counts for the user who runs it", "[script
 TEST_CASE("script: a program that can be run but not read is found", "[script]")
 {
     const Site site;
-    write_file(site.root + "/secret",
-               "\x7f"
-               "ELF",
-               0111);
+    write_file(site.root + "/secret", "\177ELF", 0111);
     const AsNobody nobody;
     const auto answer = site.uri("/secret");
     CHECK(answer.status == 200);
