@@ -43,11 +43,8 @@ public:
     // Removes the socket file if it is still the one that this very process bound.
     void unlink_if_ours() noexcept;
 
-    // Binary upgrade: the old server lets the file be, the new one takes it over when it is alone.
-    void disclaim() noexcept { owner_ = 0; }
-    void claim() noexcept;
-
 private:
+    void claim() noexcept;
     Listener(UniqueFd fd, const Address& address, bool tcp);
     static Listener open_inherited(const Address& address);
 

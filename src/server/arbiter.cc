@@ -372,6 +372,8 @@ void Arbiter::report()
         count += service->policy.target();
     }
     ready_ = true;
+    if (daemon_.detached())
+        net::notify::main_pid(::getpid());
     daemon_.report(exit_ok);
     ever_ready_ = true;
     const std::string text = "Serving " + std::to_string(services_.size()) +

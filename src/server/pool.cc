@@ -100,12 +100,4 @@ void Pool::worker_failed(TimePoint now)
     spawn_after_ = now + backoff_;
 }
 
-void Pool::reconfigure(const PoolPolicy& policy)
-{
-    policy_ = policy;
-    target_ = policy.workers;
-    backoff_ = Duration{0};
-    spawn_after_ = TimePoint::min();
-}
-
 }  // namespace server

@@ -67,9 +67,6 @@ public:
     // All that the present configuration asks for have booted: the old ones may go.
     bool settled(std::span<const WorkerState> workers) const;
 
-    // A reload goes on with what is known of the pool, under a new policy.
-    void reconfigure(const PoolPolicy& policy);
-
 private:
     void plan_count(TimePoint now, std::span<const WorkerState> workers, Plan& plan) const;
     void plan_ends(TimePoint now, const WorkerState& worker, Plan& plan) const;

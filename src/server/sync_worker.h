@@ -40,7 +40,6 @@ private:
     void stop_accepting();
 
     void wait(Duration limit);
-    void take_events(int count);
     void take_waiting(int fd);
     void drop_expired(TimePoint now);
     TimePoint next_deadline() const;

@@ -213,20 +213,28 @@ TEST_CASE("listener: the socket file of a successor is left alone", "[listener]"
     CHECK(exists(dir / "a.sock"));
 }
 
-TEST_CASE("listener: after an upgrade the new server owns the file and not the old one",
-          "[listener]")
+TEST_CASE("listener: the socket file of an adopted socket is left alone", "[listener]")
 {
     const TempDir dir;
-    auto old_one = Listener::open(unix_at(dir / "a.sock"), {});
-    auto new_one = Listener::adopt(UniqueFd(::fcntl(old_one.fd(), F_DUPFD_CLOEXEC, 3)));
-    new_one.unlink_if_ours();
+    auto owner = Listener::open(unix_at(dir / "a.sock"), {});
+    auto adopted = Listener::adopt(UniqueFd(::fcntl(owner.fd(), F_DUPFD_CLOEXEC, 3)));
+    adopted.unlink_if_ours();
     CHECK(exists(dir / "a.sock"));
-    old_one.disclaim();
-    old_one.unlink_if_ours();
-    CHECK(exists(dir / "a.sock"));
-    new_one.claim();
-    new_one.unlink_if_ours();
+    owner.unlink_if_ours();
     CHECK_FALSE(exists(dir / "a.sock"));
+}
+
+TEST_CASE("listener: a reload changes mode and backlog of an open socket", "[listener]")
+{
+    const TempDir dir;
+    auto listener = Listener::open(unix_at(dir / "a.sock"), {});
+    net::ListenOptions options;
+    options.mode = 0600;
+    options.backlog = 1;
+    listener.apply(options);
+    struct stat status {};
+    REQUIRE(::stat((dir / "a.sock").c_str(), &status) == 0);
+    CHECK((status.st_mode & 0777) == 0600);
 }
 
 TEST_CASE("listener: TCP tells the port that the kernel chose", "[listener]")
