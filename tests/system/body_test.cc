@@ -8,7 +8,7 @@
 
 namespace {
 
-constexpr std::size_t MEGABYTE = 1 << 20;
+constexpr std::size_t megabyte = 1 << 20;
 
 std::string random_bytes(std::size_t size)
 {
@@ -61,7 +61,7 @@ TEST_CASE("body: the input of a GET is at its end", "[body]")
 TEST_CASE("body: a megabyte of random bytes is echoed exactly", "[body]")
 {
     const Server server;
-    const std::string bytes = random_bytes(MEGABYTE);
+    const std::string bytes = random_bytes(megabyte);
     const Reply reply = server.ask(server.post("act", "plain&echo", bytes));
     REQUIRE(reply.complete());
     CHECK(same(reply.body(), bytes));
@@ -70,7 +70,7 @@ TEST_CASE("body: a megabyte of random bytes is echoed exactly", "[body]")
 TEST_CASE("body: 8 megabytes pass through a program that copies as it reads", "[body]")
 {
     const Server server;
-    const std::string bytes = random_bytes(8 * MEGABYTE);
+    const std::string bytes = random_bytes(8 * megabyte);
     const Reply reply = server.ask(server.post("act", "plain&echo", bytes));
     REQUIRE(reply.complete());
     CHECK(same(reply.body(), bytes));
@@ -91,7 +91,7 @@ TEST_CASE("body: a program that writes 300 KB before it reads 1 MB is no deadloc
 {
     const Server server;
     const Reply reply =
-        server.ask(server.post("act", "plain&fill=300000&count", random_bytes(MEGABYTE)));
+        server.ask(server.post("act", "plain&fill=300000&count", random_bytes(megabyte)));
     REQUIRE(reply.complete());
     CHECK(same(reply.body(), pattern(300000) + "1048576"));
 }
@@ -99,7 +99,7 @@ TEST_CASE("body: a program that writes 300 KB before it reads 1 MB is no deadloc
 TEST_CASE("body: a program that never reads a megabyte is answered all the same", "[body]")
 {
     const Server server;
-    const Reply reply = server.ask(server.post("act", "text=unread", std::string(MEGABYTE, 'b')));
+    const Reply reply = server.ask(server.post("act", "text=unread", std::string(megabyte, 'b')));
     REQUIRE(reply.complete());
     CHECK(reply.status() == 200);
     CHECK(reply.body() == "unread");
@@ -109,7 +109,7 @@ TEST_CASE("body: a program that reads ten bytes of a megabyte is answered all th
 {
     const Server server;
     const Reply reply =
-        server.ask(server.post("act", "read=10&text=enough", std::string(MEGABYTE, 'b')));
+        server.ask(server.post("act", "read=10&text=enough", std::string(megabyte, 'b')));
     REQUIRE(reply.complete());
     CHECK(reply.body() == "enough");
 }
@@ -118,7 +118,7 @@ TEST_CASE("body: a program that closes its input at once is answered all the sam
 {
     const Server server;
     const Reply reply =
-        server.ask(server.post("act", "close=0&sleep=30&text=closed", std::string(MEGABYTE, 'b')));
+        server.ask(server.post("act", "close=0&sleep=30&text=closed", std::string(megabyte, 'b')));
     REQUIRE(reply.complete());
     CHECK(reply.body() == "closed");
 }
@@ -177,7 +177,7 @@ TEST_CASE("body: a body over max_body_size is 413 and the program does not run",
 TEST_CASE("body: a body over max_body_size without CONTENT_LENGTH is refused", "[body]")
 {
     const Server server({.pool = "max_body_size = 10k\n"});
-    Request request = server.post("act", "drain&text=x", std::string(MEGABYTE, 'b'));
+    Request request = server.post("act", "drain&text=x", std::string(megabyte, 'b'));
     request.unset("CONTENT_LENGTH");
     const Reply reply = server.ask(request);
     CHECK(reply.end != End::deadline);
@@ -192,9 +192,9 @@ TEST_CASE("body: the program sees the first part before the rest was sent", "[bo
     Request request = server.post("act", "plain&read=5&out=seen&count", "");
     request.set("CONTENT_LENGTH", "10");
     FastcgiClient client(server.address());
-    client.send(request.head() + stream_of(fastcgi::STDIN, 1, "first"));
+    client.send(request.head() + stream_of(fastcgi::std_in, 1, "first"));
     CHECK(client.wait_for_output("seen"));
-    client.send(stream_of(fastcgi::STDIN, 1, "later") + bytes_of({1, fastcgi::STDIN, 1, "", 0}));
+    client.send(stream_of(fastcgi::std_in, 1, "later") + bytes_of({1, fastcgi::std_in, 1, "", 0}));
     CHECK(client.wait_for_output("5"));
 }
 
@@ -203,7 +203,7 @@ TEST_CASE("body: a reply of 16 megabytes is exact", "[body]")
     const Server server;
     const Reply reply = server.act("plain&fill=16777216");
     REQUIRE(reply.complete());
-    CHECK(same(reply.body(), pattern(16 * MEGABYTE)));
+    CHECK(same(reply.body(), pattern(16 * megabyte)));
 }
 
 TEST_CASE("body: output leaves while the program goes on", "[body]")
@@ -250,6 +250,6 @@ TEST_CASE("body: an upload that nobody reads does not make the server grow", "[b
     Request request = server.post("act", "sleep=60000", "");
     request.set("CONTENT_LENGTH", "67108864");
     client.send(request.head());
-    client.send(stream_of(fastcgi::STDIN, 1, std::string(64 * MEGABYTE, 'b')), Milliseconds{300});
+    client.send(stream_of(fastcgi::std_in, 1, std::string(64 * megabyte, 'b')), Milliseconds{300});
     CHECK(resident_kilobytes(server.workers()[0]) - before < 8192);
 }

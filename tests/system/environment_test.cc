@@ -19,7 +19,7 @@ std::string environment_of(const Server& server, Request request)
     return reply.body();
 }
 
-const char* const ABSENT = "(absent)";
+const char* const absent = "(absent)";
 
 }  // namespace
 
@@ -79,8 +79,8 @@ TEST_CASE("environment: empty CONTENT_LENGTH and CONTENT_TYPE are left out", "[e
 {
     const Server server;
     const std::string body = environment_of(server, server.get("act"));
-    CHECK(entry(body, "CONTENT_LENGTH", ABSENT) == ABSENT);
-    CHECK(entry(body, "CONTENT_TYPE", ABSENT) == ABSENT);
+    CHECK(entry(body, "CONTENT_LENGTH", absent) == absent);
+    CHECK(entry(body, "CONTENT_TYPE", absent) == absent);
 }
 
 TEST_CASE("environment: CONTENT_LENGTH and CONTENT_TYPE of a POST arrive", "[environment]")
@@ -96,7 +96,7 @@ TEST_CASE("environment: HTTP_PROXY never reaches the program", "[environment]")
     const Server server;
     Request request = server.get("act");
     request.set("HTTP_PROXY", "http://attacker.example/");
-    CHECK(entry(environment_of(server, request), "HTTP_PROXY", ABSENT) == ABSENT);
+    CHECK(entry(environment_of(server, request), "HTTP_PROXY", absent) == absent);
 }
 
 TEST_CASE("environment: HTTP_AUTHORIZATION passes unless the pool says otherwise", "[environment]")
@@ -108,7 +108,7 @@ TEST_CASE("environment: HTTP_AUTHORIZATION passes unless the pool says otherwise
     const Server closed({.pool = "pass_authorization = no\n"});
     request = closed.get("act");
     request.set("HTTP_AUTHORIZATION", "Basic YTpi");
-    CHECK(entry(environment_of(closed, request), "HTTP_AUTHORIZATION", ABSENT) == ABSENT);
+    CHECK(entry(environment_of(closed, request), "HTTP_AUTHORIZATION", absent) == absent);
 }
 
 TEST_CASE("environment: no name is there twice", "[environment]")
@@ -153,7 +153,7 @@ TEST_CASE("environment: a NUL in a name or value cannot make another variable", 
         const Reply reply = server.ask(request);
         REQUIRE(reply.end == End::ended);
         if (reply.status() == 200)
-            CHECK(entry(reply.body(), "EVIL", ABSENT) == ABSENT);
+            CHECK(entry(reply.body(), "EVIL", absent) == absent);
     }
 }
 
@@ -164,8 +164,8 @@ TEST_CASE("environment: empty names and names with an equals sign are dropped", 
     request.params.emplace_back("", "nothing");
     request.params.emplace_back("EVIL=1", "x");
     const std::string body = environment_of(server, request);
-    CHECK(entry(body, "", ABSENT) == ABSENT);
-    CHECK(entry(body, "EVIL", ABSENT) == ABSENT);
+    CHECK(entry(body, "", absent) == absent);
+    CHECK(entry(body, "EVIL", absent) == absent);
 }
 
 TEST_CASE("environment: what steers loaders and interpreters does not pass", "[environment]")
@@ -194,7 +194,7 @@ TEST_CASE("environment: what steers loaders and interpreters does not pass", "[e
     const std::string body = environment_of(server, request);
     for (const auto& name : names) {
         CAPTURE(name);
-        CHECK(entry(body, name, ABSENT) == ABSENT);
+        CHECK(entry(body, name, absent) == absent);
     }
 }
 
@@ -216,9 +216,9 @@ TEST_CASE("environment: the environment of the server is not shown to programs",
                                          {"TZ", "Europe/Vienna"}}});
     const std::string body = environment_of(server, server.get("act"));
     CHECK(body.find("secret") == std::string::npos);
-    CHECK(entry(body, "TZ", ABSENT) == ABSENT);
-    CHECK(entry(body, "HOME", ABSENT) != "/root");
-    CHECK(entry(body, "FCGI_ROLE", ABSENT) == ABSENT);
+    CHECK(entry(body, "TZ", absent) == absent);
+    CHECK(entry(body, "HOME", absent) != "/root");
+    CHECK(entry(body, "FCGI_ROLE", absent) == absent);
 }
 
 TEST_CASE("environment: PATH is set to something usable", "[environment]")

@@ -21,15 +21,15 @@ bool ran(const Server& server)
 
 std::string begin_and_params(const std::string& content)
 {
-    return begin_request(1) + stream_of(fastcgi::PARAMS, 1, content) +
-           bytes_of({1, fastcgi::PARAMS, 1, "", 0});
+    return begin_request(1) + stream_of(fastcgi::params, 1, content) +
+           bytes_of({1, fastcgi::params, 1, "", 0});
 }
 
 // Refused: an error answer or a connection that is closed; never the deadline.
 bool refused(const Reply& reply)
 {
     if (reply.end == End::ended)
-        return reply.protocol_status != fastcgi::REQUEST_COMPLETE || reply.status() >= 400;
+        return reply.protocol_status != fastcgi::request_complete || reply.status() >= 400;
     return reply.end != End::deadline;
 }
 
@@ -69,7 +69,7 @@ TEST_CASE("hostile: PARAMS cut off at the end of a pair do not run the program",
     {
         FastcgiClient client(server.address());
         client.send(begin_request(1) +
-                    stream_of(fastcgi::PARAMS, 1, pairs_of(marking(server).params)));
+                    stream_of(fastcgi::params, 1, pairs_of(marking(server).params)));
         client.half_close();
         CHECK(refused(client.read_reply()));
     }
@@ -81,8 +81,8 @@ TEST_CASE("hostile: ABORT_REQUEST within PARAMS does not run the program", "[pro
 {
     const Server server;
     FastcgiClient client(server.address());
-    client.send(begin_request(1) + stream_of(fastcgi::PARAMS, 1, pairs_of(marking(server).params)) +
-                bytes_of({1, fastcgi::ABORT_REQUEST, 1, "", 0}));
+    client.send(begin_request(1) + stream_of(fastcgi::params, 1, pairs_of(marking(server).params)) +
+                bytes_of({1, fastcgi::abort_request, 1, "", 0}));
     const Reply reply = client.read_reply();
     CHECK(reply.end != End::deadline);
     CHECK(reply.out.empty());
@@ -105,7 +105,7 @@ TEST_CASE("hostile: a pair that claims more than the stream holds is refused", "
     };
     for (const auto& tail : tails)
         CHECK(refused(answer_to(
-            server, begin_and_params(good + tail) + bytes_of({1, fastcgi::STDIN, 1, "", 0}))));
+            server, begin_and_params(good + tail) + bytes_of({1, fastcgi::std_in, 1, "", 0}))));
     CHECK_FALSE(ran(server));
     CHECK(server.serves());
 }
@@ -119,7 +119,7 @@ TEST_CASE("hostile: a BEGIN_REQUEST of the wrong size is refused", "[protocol]")
             body[1] = 1;
         const Request request = marking(server);
         const std::string rest = request.bytes().substr(16);
-        CHECK(refused(answer_to(server, bytes_of({1, fastcgi::BEGIN_REQUEST, 1, body, 0}) + rest)));
+        CHECK(refused(answer_to(server, bytes_of({1, fastcgi::begin_request, 1, body, 0}) + rest)));
     }
     CHECK_FALSE(ran(server));
     CHECK(server.serves());
@@ -142,7 +142,7 @@ TEST_CASE("hostile: an empty PARAMS stream gets an error answer", "[protocol]")
 {
     const Server server;
     const Reply reply =
-        answer_to(server, begin_and_params("") + bytes_of({1, fastcgi::STDIN, 1, "", 0}));
+        answer_to(server, begin_and_params("") + bytes_of({1, fastcgi::std_in, 1, "", 0}));
     REQUIRE(reply.end == End::ended);
     CHECK(reply.status() >= 400);
 }
@@ -154,7 +154,7 @@ TEST_CASE("hostile: a head without end is cut off at max_params_size", "[protoco
     FastcgiClient client(server.address());
     std::string flood = begin_request(1);
     for (int i = 0; i < 4000; ++i)
-        flood += stream_of(fastcgi::PARAMS, 1, pair_of("HTTP_X" + std::to_string(i), "value"));
+        flood += stream_of(fastcgi::params, 1, pair_of("HTTP_X" + std::to_string(i), "value"));
     client.send(flood);
     CHECK(refused(client.read_reply()));
     CHECK(server.serves());
@@ -166,12 +166,12 @@ TEST_CASE("hostile: a value of 100 megabytes does not make the server grow", "[p
     REQUIRE(server.wait_workers(1));
     const long before = resident_kilobytes(server.workers()[0]);
     FastcgiClient client(server.address());
-    client.send(begin_request(1) + stream_of(fastcgi::PARAMS,
+    client.send(begin_request(1) + stream_of(fastcgi::params,
                                              1,
                                              std::string("\x01\x86\x40\x00\x00"
                                                          "A",
                                                          6)));
-    const std::string piece = stream_of(fastcgi::PARAMS, 1, std::string(65535, 'v'), 65535);
+    const std::string piece = stream_of(fastcgi::params, 1, std::string(65535, 'v'), 65535);
     for (int i = 0; i < 1600 && client.send(piece); ++i)
         ;
     CHECK(refused(client.read_reply()));
@@ -212,7 +212,7 @@ TEST_CASE("hostile: bytes of a wrong version in the middle of the input end the 
     const Server server;
     const Request request = server.post("act", "plain&echo", "abc");
     FastcgiClient client(server.address());
-    client.send(request.head() + stream_of(fastcgi::STDIN, 1, "abc") + std::string(16, '\x09'));
+    client.send(request.head() + stream_of(fastcgi::std_in, 1, "abc") + std::string(16, '\x09'));
     const Reply reply = client.read_reply();
     CHECK(reply.end != End::deadline);
     CHECK_FALSE((reply.complete() && reply.status() == 200));

@@ -38,9 +38,9 @@ TEST_CASE("protocol: STDOUT is ended with an empty record before END_REQUEST", "
     const Reply reply = server.act("text=hello");
     REQUIRE(reply.records.size() >= 3);
     const Record& before_last = reply.records[reply.records.size() - 2];
-    CHECK(before_last.type == fastcgi::STDOUT);
+    CHECK(before_last.type == fastcgi::std_out);
     CHECK(before_last.content.empty());
-    CHECK(reply.records.back().type == fastcgi::END_REQUEST);
+    CHECK(reply.records.back().type == fastcgi::end_request);
 }
 
 TEST_CASE("protocol: without KEEP_CONN the server closes after END_REQUEST", "[protocol]")
@@ -70,8 +70,8 @@ TEST_CASE("protocol: PARAMS may be cut into records of one byte", "[protocol]")
     const Request request = server.get("act", "plain&env");
     const Reply reply = send_and_read(
         server,
-        begin_request(1) + stream_of(fastcgi::PARAMS, 1, pairs_of(request.params), 1) +
-            empty_record(fastcgi::PARAMS) + request.input());
+        begin_request(1) + stream_of(fastcgi::params, 1, pairs_of(request.params), 1) +
+            empty_record(fastcgi::params) + request.input());
     REQUIRE(reply.complete());
     CHECK(entry(reply.body(), "REMOTE_ADDR") == "192.0.2.7");
     CHECK(entry(reply.body(), "HTTP_USER_AGENT") == "system-test/1");
@@ -86,9 +86,9 @@ TEST_CASE("protocol: PARAMS may be cut anywhere in a four byte length", "[protoc
     const std::string whole = before + pair_of("HTTP_X_LONG", value);
     for (std::size_t cut = before.size() - 1; cut < before.size() + 8; ++cut) {
         const std::string bytes = begin_request(1) +
-                                  stream_of(fastcgi::PARAMS, 1, whole.substr(0, cut)) +
-                                  stream_of(fastcgi::PARAMS, 1, whole.substr(cut)) +
-                                  empty_record(fastcgi::PARAMS) + request.input();
+                                  stream_of(fastcgi::params, 1, whole.substr(0, cut)) +
+                                  stream_of(fastcgi::params, 1, whole.substr(cut)) +
+                                  empty_record(fastcgi::params) + request.input();
         const Reply reply = send_and_read(server, bytes);
         REQUIRE(reply.complete());
         CHECK(entry(reply.body(), "HTTP_X_LONG") == value);
@@ -117,10 +117,10 @@ TEST_CASE("protocol: padding on every record is skipped", "[protocol]")
         begin[6] = static_cast<char>(size);
         begin += std::string(size, '\x01');
         const std::string bytes =
-            begin + stream_of(fastcgi::PARAMS, 1, pairs_of(request.params), 100, size) +
-            empty_record(fastcgi::PARAMS, size) +
-            stream_of(fastcgi::STDIN, 1, request.body, 5, size) +
-            empty_record(fastcgi::STDIN, size);
+            begin + stream_of(fastcgi::params, 1, pairs_of(request.params), 100, size) +
+            empty_record(fastcgi::params, size) +
+            stream_of(fastcgi::std_in, 1, request.body, 5, size) +
+            empty_record(fastcgi::std_in, size);
         const Reply reply = send_and_read(server, bytes);
         REQUIRE(reply.complete());
         CHECK(reply.body() == request.body);
@@ -134,8 +134,8 @@ TEST_CASE("protocol: a padded empty PARAMS record ends PARAMS and the body is no
     const Request request = server.post("act", "plain&echo", "not lost");
     for (const int padding : {1, 8, 255}) {
         const std::string bytes =
-            begin_request(1) + stream_of(fastcgi::PARAMS, 1, pairs_of(request.params)) +
-            empty_record(fastcgi::PARAMS, static_cast<std::uint8_t>(padding)) + request.input();
+            begin_request(1) + stream_of(fastcgi::params, 1, pairs_of(request.params)) +
+            empty_record(fastcgi::params, static_cast<std::uint8_t>(padding)) + request.input();
         const Reply reply = send_and_read(server, bytes);
         REQUIRE(reply.complete());
         CHECK(reply.body() == "not lost");
@@ -149,9 +149,9 @@ TEST_CASE("protocol: records of 65535 bytes with 255 bytes of padding are taken 
     Request request = server.post("act", "plain&count", std::string(3 * 65535, 'b'));
     request.set("HTTP_X_LARGE", std::string(90000, 'p'));
     const std::string bytes =
-        begin_request(1) + stream_of(fastcgi::PARAMS, 1, pairs_of(request.params), 65535, 255) +
-        empty_record(fastcgi::PARAMS) + stream_of(fastcgi::STDIN, 1, request.body, 65535, 255) +
-        empty_record(fastcgi::STDIN);
+        begin_request(1) + stream_of(fastcgi::params, 1, pairs_of(request.params), 65535, 255) +
+        empty_record(fastcgi::params) + stream_of(fastcgi::std_in, 1, request.body, 65535, 255) +
+        empty_record(fastcgi::std_in);
     const Reply reply = send_and_read(server, bytes);
     REQUIRE(reply.complete());
     CHECK(reply.body() == "196605");
@@ -185,7 +185,7 @@ TEST_CASE("protocol: a large reply comes in well formed records", "[protocol]")
     REQUIRE(reply.complete());
     CHECK(reply.body().size() == 1000000);
     for (const Record& record : reply.records)
-        CHECK(record.content.size() + record.padding <= fastcgi::LARGEST_CONTENT);
+        CHECK(record.content.size() + record.padding <= fastcgi::largest_content);
 }
 
 TEST_CASE("protocol: appStatus carries the exit status of the program", "[protocol]")

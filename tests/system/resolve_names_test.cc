@@ -18,7 +18,7 @@ Request by_document_root(const Server& server, const std::string& name)
     return request;
 }
 
-const char* const MARKED = "#!/bin/sh\nprintf 'A: b\\n\\nMARKED'\n";
+const char* const marked = "#!/bin/sh\nprintf 'A: b\\n\\nMARKED'\n";
 
 }  // namespace
 
@@ -77,7 +77,7 @@ TEST_CASE("names: shell characters and spaces and UTF-8 are only names", "[resol
                              "\\x",
                              "new\nline"}) {
         CAPTURE(name);
-        server.add_program(name, MARKED);
+        server.add_program(name, marked);
         CHECK(server.ask(server.get(name)).body() == "MARKED");
         CHECK(server.ask(by_document_root(server, std::string("/") + name)).body() == "MARKED");
     }
@@ -88,8 +88,8 @@ TEST_CASE("names: letters whose lower case is longer do not shift the split", "[
 {
     const Server server({.pool = "allowed_extensions = .cgi\n"});
     const std::string letters = "\xc8\xba\xc8\xba\xc8\xba\xc8\xba";  // U+023A
-    server.add_program("plain.txt", MARKED);
-    server.add_program(letters + ".cgi", MARKED);
+    server.add_program("plain.txt", marked);
+    server.add_program(letters + ".cgi", marked);
     CHECK(server.ask(by_document_root(server, "/" + letters + ".cgi/info")).body() == "MARKED");
     const Reply reply = server.ask(by_document_root(server, "/plain.txt/" + letters + ".cgi"));
     CHECK(reply.status() >= 400);

@@ -46,7 +46,7 @@ bool denied(const Server& server, const Request& request)
     return status >= 400 && status < 500;
 }
 
-const char* const MARKED = "#!/bin/sh\nprintf 'A: b\\n\\nMARKED'\n";
+const char* const marked = "#!/bin/sh\nprintf 'A: b\\n\\nMARKED'\n";
 
 }  // namespace
 
@@ -161,7 +161,7 @@ TEST_CASE("resolve: a file without the execute bit is 403 and its source is not 
 TEST_CASE("resolve: dots cannot lead out of the root", "[resolve]")
 {
     const Server server;
-    write_file(server.directory() / "outside", MARKED, 0755);
+    write_file(server.directory() / "outside", marked, 0755);
     for (const auto* name :
          {"/../outside", "/sub/../../outside", "/./../outside", "/..//outside"}) {
         CHECK(denied(server, by_document_root(server, name)));
@@ -174,7 +174,7 @@ TEST_CASE("resolve: programs outside the root are refused", "[resolve]")
     const Server server;
     const std::string sibling = server.root() + "-outside";
     std::filesystem::create_directory(sibling);
-    write_file(sibling + "/program", MARKED, 0755);
+    write_file(sibling + "/program", marked, 0755);
     CHECK(denied(server, by_file_name(server, "/usr/bin/env")));
     CHECK(denied(server, by_file_name(server, sibling + "/program")));
     CHECK(denied(server, by_file_name(server, "usr/bin/env")));
@@ -186,7 +186,7 @@ TEST_CASE("resolve: programs outside the root are refused", "[resolve]")
 TEST_CASE("resolve: a symbolic link that leads out of the root is refused", "[resolve]")
 {
     const Server server;
-    write_file(server.directory() / "outside", MARKED, 0755);
+    write_file(server.directory() / "outside", marked, 0755);
     std::filesystem::create_symlink(server.directory() / "outside", server.root() + "/absolute");
     std::filesystem::create_symlink("../outside", server.root() + "/relative");
     std::filesystem::create_directory_symlink(server.directory().path(), server.root() + "/up");
@@ -221,8 +221,8 @@ TEST_CASE("resolve: a NUL in a name is refused", "[resolve]")
 TEST_CASE("resolve: an image with an extra path that looks like a script does not run", "[resolve]")
 {
     const Server server({.pool = "allowed_extensions = .cgi .sh\n"});
-    server.add_program("image.gif", MARKED, 0755);
-    server.add_program("upload/photo.jpg", MARKED, 0644);
+    server.add_program("image.gif", marked, 0755);
+    server.add_program("upload/photo.jpg", marked, 0644);
     CHECK(denied(server, server.get("image.gif")));
     CHECK(denied(server, by_document_root(server, "/image.gif/x.cgi")));
     CHECK(denied(server, by_file_name(server, server.root() + "/image.gif/x.cgi")));

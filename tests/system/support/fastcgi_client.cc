@@ -28,13 +28,13 @@ void Request::unset(std::string_view name)
 
 std::string Request::head() const
 {
-    return begin_request(id, keep, role) + stream_of(fastcgi::PARAMS, id, pairs_of(params)) +
-           bytes_of({1, fastcgi::PARAMS, id, "", 0});
+    return begin_request(id, keep, role) + stream_of(fastcgi::params, id, pairs_of(params)) +
+           bytes_of({1, fastcgi::params, id, "", 0});
 }
 
 std::string Request::input() const
 {
-    return stream_of(fastcgi::STDIN, id, body) + bytes_of({1, fastcgi::STDIN, id, "", 0});
+    return stream_of(fastcgi::std_in, id, body) + bytes_of({1, fastcgi::std_in, id, "", 0});
 }
 
 FastcgiClient::FastcgiClient(const std::string& address) : fd_(connect_to(address)) {}
@@ -154,15 +154,15 @@ void take_end(Reply& reply, const Record& record)
 void take_record(Reply& reply, const Record& record, Milliseconds when)
 {
     switch (record.type) {
-    case fastcgi::STDOUT:
+    case fastcgi::std_out:
         if (reply.out_ended)
             throw ProtocolDefect("STDOUT after its end");
         reply.out_ended = record.content.empty();
         reply.out += record.content;
         reply.pieces.emplace_back(when, record.content);
         break;
-    case fastcgi::STDERR: reply.err += record.content; break;
-    case fastcgi::END_REQUEST: take_end(reply, record); break;
+    case fastcgi::std_err: reply.err += record.content; break;
+    case fastcgi::end_request: take_end(reply, record); break;
     default: throw ProtocolDefect("a record of type " + std::to_string(record.type));
     }
 }
@@ -202,7 +202,7 @@ bool FastcgiClient::wait_for_output(std::string_view text, Milliseconds patience
         const auto record = read_record(patience - watch.elapsed());
         if (!record)
             return false;
-        if (record->type == fastcgi::STDOUT)
+        if (record->type == fastcgi::std_out)
             seen_ += record->content;
     }
     return true;

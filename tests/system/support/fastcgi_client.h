@@ -22,7 +22,7 @@ struct Request {
     std::string body;
     std::uint16_t id = 1;
     bool keep = false;
-    std::uint16_t role = fastcgi::RESPONDER;
+    std::uint16_t role = fastcgi::responder;
 
     void set(std::string_view name, std::string value);  // replaces or adds
     void unset(std::string_view name);
@@ -51,7 +51,7 @@ struct Reply {
 
     bool complete() const
     {
-        return end == End::ended && protocol_status == fastcgi::REQUEST_COMPLETE;
+        return end == End::ended && protocol_status == fastcgi::request_complete;
     }
     CgiAnswer answer() const { return parse_answer(out); }
     int status() const { return answer().status; }
@@ -68,7 +68,7 @@ public:
 
     // Sends everything, and takes in what comes meanwhile (unless reading is off).
     // False when the peer is gone or takes no more within the patience.
-    bool send(std::string_view bytes, Milliseconds patience = PATIENCE);
+    bool send(std::string_view bytes, Milliseconds patience = default_patience);
     bool send_pieces(std::string_view bytes,
                      std::size_t piece,
                      Milliseconds pause = Milliseconds{0});
@@ -78,12 +78,12 @@ public:
     void reset();  // close with RST where the transport has it (TCP), else close
 
     // The next whole record; nullopt on end of file, reset or deadline.
-    std::optional<Record> read_record(Milliseconds patience = PATIENCE);
-    Reply read_reply(std::uint16_t id = 1, Milliseconds patience = PATIENCE);
+    std::optional<Record> read_record(Milliseconds patience = default_patience);
+    Reply read_reply(std::uint16_t id = 1, Milliseconds patience = default_patience);
     // Reads until the stdout of the reply holds the text, or false.
-    bool wait_for_output(std::string_view text, Milliseconds patience = PATIENCE);
+    bool wait_for_output(std::string_view text, Milliseconds patience = default_patience);
     // The peer closed or reset the connection; bytes before that are dropped.
-    bool wait_closed(Milliseconds patience = PATIENCE);
+    bool wait_closed(Milliseconds patience = default_patience);
     bool closed() const { return eof_ || reset_; }
 
 private:
@@ -100,4 +100,6 @@ private:
 };
 
 // Connects, sends the request, reads the reply.
-Reply ask(const std::string& address, const Request& request, Milliseconds patience = PATIENCE);
+Reply ask(const std::string& address,
+          const Request& request,
+          Milliseconds patience = default_patience);

@@ -19,7 +19,7 @@ std::string replace_all(std::string text, const std::string& from, const std::st
 }
 
 // Its temporary files stay in its own directory.
-const char* const CONFIGURATION = R"(
+const char* const configuration = R"(
 @USER@
 daemon off;
 worker_processes 1;
@@ -84,7 +84,7 @@ std::string socket_for_nginx()
 Nginx::Nginx(const Server& server, std::string locations, std::string http)
     : address_(free_address())
 {
-    std::string text = CONFIGURATION;
+    std::string text = configuration;
     text = replace_all(text, "@LOCATIONS@", locations);
     text = replace_all(text, "@HTTP@", http);
     text = replace_all(text, "@USER@", is_root() ? std::string("user ") + pool_user() + ";" : "");

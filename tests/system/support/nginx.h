@@ -47,4 +47,4 @@ struct HttpAnswer {
 // One request with curl; further arguments as curl takes them.
 HttpAnswer curl(const std::string& url,
                 std::vector<std::string> arguments = {},
-                Milliseconds patience = PATIENCE);
+                Milliseconds patience = default_patience);

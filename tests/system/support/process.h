@@ -44,7 +44,7 @@ public:
     bool running();
     void signal(int signo) const;
     // nullopt: still running after patience.
-    std::optional<ExitStatus> wait(Milliseconds patience = PATIENCE);
+    std::optional<ExitStatus> wait(Milliseconds patience = default_patience);
     void kill();
 
 private:
@@ -59,7 +59,7 @@ struct Finished {
 };
 
 // Runs a program to its end (or kills it) and collects what it wrote.
-Finished run(Command command, Milliseconds patience = PATIENCE);
+Finished run(Command command, Milliseconds patience = default_patience);
 
 // From /proc; nothing for processes that are gone.
 std::vector<pid_t> children_of(pid_t pid);

@@ -84,7 +84,7 @@ std::string begin_request(std::uint16_t id, bool keep, std::uint16_t role)
 {
     const std::string body{
         byte(std::size_t{role} >> 8), byte(role), byte(keep ? 1 : 0), 0, 0, 0, 0, 0};
-    return bytes_of({1, fastcgi::BEGIN_REQUEST, id, body, 0});
+    return bytes_of({1, fastcgi::begin_request, id, body, 0});
 }
 
 std::string pair_of(std::string_view name, std::string_view value)
@@ -116,7 +116,7 @@ Pairs parse_pairs(std::string_view content)
 
 std::optional<Record> parse_record(std::string& bytes)
 {
-    if (bytes.size() < fastcgi::HEADER_SIZE)
+    if (bytes.size() < fastcgi::header_size)
         return std::nullopt;
     const std::size_t length = number(bytes, 4, 2);
     const std::size_t padding = number(bytes, 6, 1);
@@ -125,14 +125,14 @@ std::optional<Record> parse_record(std::string& bytes)
                   static_cast<std::uint16_t>(number(bytes, 2, 2)),
                   {},
                   static_cast<std::uint8_t>(padding)};
-    const std::size_t whole = fastcgi::HEADER_SIZE + length + padding;
+    const std::size_t whole = fastcgi::header_size + length + padding;
     if (bytes.size() < whole)
         return std::nullopt;
-    record.content = bytes.substr(fastcgi::HEADER_SIZE, length);
-    const auto tail = bytes.begin() + static_cast<std::ptrdiff_t>(fastcgi::HEADER_SIZE + length);
+    record.content = bytes.substr(fastcgi::header_size, length);
+    const auto tail = bytes.begin() + static_cast<std::ptrdiff_t>(fastcgi::header_size + length);
     if (bytes[7] != 0 || std::any_of(tail, tail + record.padding, [](char c) { return c != 0; }))
         throw ProtocolDefect("reserved and padding bytes are not zero");
-    if (length + padding > fastcgi::LARGEST_CONTENT)
+    if (length + padding > fastcgi::largest_content)
         throw ProtocolDefect("content and padding do not fit into 16 bits");
     bytes.erase(0, whole);
     return record;

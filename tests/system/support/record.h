@@ -18,25 +18,25 @@
 namespace fastcgi {
 
 enum Type : std::uint8_t {
-    BEGIN_REQUEST = 1,
-    ABORT_REQUEST,
-    END_REQUEST,
-    PARAMS,
-    STDIN,
-    STDOUT,
-    STDERR,
-    DATA,
-    GET_VALUES,
-    GET_VALUES_RESULT,
-    UNKNOWN_TYPE,
+    begin_request = 1,
+    abort_request,
+    end_request,
+    params,
+    std_in,
+    std_out,
+    std_err,
+    data,
+    get_values,
+    get_values_result,
+    unknown_type,
 };
 
-enum Role : std::uint16_t { RESPONDER = 1, AUTHORIZER, FILTER };
+enum Role : std::uint16_t { responder = 1, authorizer, filter };
 
-enum Protocol : std::uint8_t { REQUEST_COMPLETE, CANT_MPX_CONN, OVERLOADED, UNKNOWN_ROLE };
+enum Protocol : std::uint8_t { request_complete, cant_mpx_conn, overloaded, unknown_role };
 
-constexpr std::size_t HEADER_SIZE = 8;
-constexpr std::size_t LARGEST_CONTENT = 65535;
+constexpr std::size_t header_size = 8;
+constexpr std::size_t largest_content = 65535;
 
 }  // namespace fastcgi
 
@@ -72,7 +72,7 @@ std::string stream_of(std::uint8_t type,
 
 std::string begin_request(std::uint16_t id,
                           bool keep = false,
-                          std::uint16_t role = fastcgi::RESPONDER);
+                          std::uint16_t role = fastcgi::responder);
 std::string pair_of(std::string_view name, std::string_view value);
 std::string pairs_of(const Pairs& pairs);
 Pairs parse_pairs(std::string_view content);

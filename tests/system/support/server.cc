@@ -69,14 +69,14 @@ std::string build_file(const std::string& name)
 
 std::string encode(std::string_view bytes)
 {
-    constexpr char DIGITS[] = "0123456789abcdef";
+    constexpr char digits[] = "0123456789abcdef";
     std::string text;
     for (const char c : bytes) {
         const auto value = static_cast<unsigned char>(c);
         if (std::isalnum(value) != 0)
             text += c;
         else
-            text += {'%', DIGITS[value >> 4], DIGITS[value & 15]};
+            text += {'%', digits[value >> 4], digits[value & 15]};
     }
     return text;
 }
@@ -109,6 +109,10 @@ std::string Server::configuration_text(const Setup& setup) const
                                       "kill_grace = 300ms"};
     if (is_root())
         defaults.push_back(std::string("user = ") + pool_user());
+    // One program or a module stands in the place of the directory of programs.
+    if (("\n" + setup.pool).find("\nscript = ") != std::string::npos ||
+        ("\n" + setup.pool).find("\nmodule = ") != std::string::npos)
+        std::erase(defaults, "root = " + root());
     return "[global]\n" + section({"log_level = info"}, setup.global) + "[www]\n" +
            section(defaults, setup.pool) + setup.more;
 }

@@ -41,7 +41,7 @@ public:
     // Requests as nginx sends them; the script is a name beneath root/.
     Request get(const std::string& script, const std::string& query = "") const;
     Request post(const std::string& script, const std::string& query, std::string body) const;
-    Reply ask(const Request& request, Milliseconds patience = PATIENCE) const;
+    Reply ask(const Request& request, Milliseconds patience = default_patience) const;
     // A GET of the program `act` with these steps.
     Reply act(const std::string& steps) const { return ask(get("act", steps)); }
     bool serves() const;  // one request is answered with 200
@@ -56,14 +56,14 @@ public:
     Process& process() { return *process_; }
     void signal(int signo) const { process_->signal(signo); }
     std::vector<pid_t> workers() const;
-    bool wait_workers(std::size_t count, Milliseconds patience = PATIENCE) const;
+    bool wait_workers(std::size_t count, Milliseconds patience = default_patience) const;
     std::vector<pid_t> programs() const;  // everything that runs beneath the workers
     // What was sent to stderr, and waiting until it holds a text.
     std::string log() const;
-    bool wait_log(std::string_view text, Milliseconds patience = PATIENCE) const;
+    bool wait_log(std::string_view text, Milliseconds patience = default_patience) const;
 
     // Stops it with the signal; nullopt: it did not end in time.
-    std::optional<ExitStatus> stop(int signo, Milliseconds patience = PATIENCE);
+    std::optional<ExitStatus> stop(int signo, Milliseconds patience = default_patience);
     void start(const Setup& setup = {});  // again, after a stop
     // The socket file may stay: the server was killed, or the test holds it.
     void leaves_socket() { socket_stays_ = true; }

@@ -11,10 +11,10 @@ using Milliseconds = std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
 // Long enough for a machine with all cores busy; a test that passes never waits for it.
-constexpr Milliseconds PATIENCE{10000};
+constexpr Milliseconds default_patience{10000};
 
 // Asks every few milliseconds; asks once more after the deadline.
-bool wait_for(const std::function<bool()>& condition, Milliseconds patience = PATIENCE);
+bool wait_for(const std::function<bool()>& condition, Milliseconds patience = default_patience);
 
 // For behaviour that lies in time (a pause between two pieces), not for waiting until something is
 // done.

@@ -1,0 +1,166 @@
+// boot_test.cc - start-up: what fails says so with its exit status; daemons; pid files; privileges.
+// Source   gunicorn arbiter.py (exit codes 1, 3, 4), pidfile.py; suexec's refusal of root.
+#include "tests/catch.h"
+#include "tests/system/support/address.h"
+#include "tests/system/support/nginx.h"
+#include "tests/system/support/server.h"
+
+#include <csignal>
+#include <string>
+
+#include <sys/stat.h>
+
+namespace {
+
+pid_t pid_in(const std::string& path)
+{
+    const std::string text = read_file(path);
+    return text.empty() ? 0 : std::stoi(text);
+}
+
+}  // namespace
+
+TEST_CASE("boot: a module that cannot be loaded ends the server with 4", "[process]")
+{
+    const TempDir directory;
+    write_file(directory / "broken.so", "this is no shared object");
+    Server server(
+        {.pool = "handler = module\nmodule = " + directory / "broken.so" + "\n", .wait = false});
+    CHECK(server.process().wait() == ExitStatus{4, 0});
+    CHECK(server.log().find("broken.so") != std::string::npos);
+}
+
+TEST_CASE("boot: a worker that cannot give up root ends the server with 3", "[process]")
+{
+    if (!is_root() || !has_program("strace"))
+        SKIP_TEST("needs root and strace");
+    const Server configured;
+    for (const std::string calls : {"setresuid,setuid", "setgroups", "setresgid,setgid"}) {
+        Command command;
+        command.arguments = {"strace",
+                             "-f",
+                             "-o",
+                             "/dev/null",
+                             "-e",
+                             "trace=" + calls,
+                             "-e",
+                             "inject=" + calls + ":error=EPERM",
+                             binary(),
+                             "-c",
+                             configured.configuration(),
+                             "-b",
+                             "unix:" + configured.directory() / "other"};
+        CAPTURE(calls);
+        CHECK(run(command).status == ExitStatus{3, 0});
+    }
+}
+
+TEST_CASE("boot: a pool that would run as root is refused without allow_root", "[process]")
+{
+    if (!is_root())
+        SKIP_TEST("needs root");
+    Server server({.pool = "user = root\n", .wait = false});
+    CHECK(server.process().wait() == ExitStatus{78, 0});
+    CHECK(server.log().find("allow_root") != std::string::npos);
+}
+
+TEST_CASE("boot: with --allow-root a pool may run as root", "[process]")
+{
+    if (!is_root())
+        SKIP_TEST("needs root");
+    const Server server({.pool = "user = root\n", .arguments = {"--allow-root"}});
+    CHECK(entry(server.act("plain&ids").body(), "Uid") == "0\t0\t0\t0");
+}
+
+TEST_CASE("boot: the pid file is there while the server runs and is removed at its end",
+          "[process]")
+{
+    const TempDir directory;
+    const std::string path = directory / "tricorn.pid";
+    Server server({.global = "pid = " + path + "\n"});
+    CHECK(pid_in(path) == server.pid());
+    struct stat status {};
+    CHECK(::stat(path.c_str(), &status) == 0);
+    CHECK((status.st_mode & 0777) == 0644);
+    CHECK(server.stop(SIGTERM) == ExitStatus{0, 0});
+    CHECK_FALSE(exists(path));
+}
+
+TEST_CASE("boot: a pid file of a running server stops the start with 1", "[process]")
+{
+    const TempDir directory;
+    const std::string path = directory / "tricorn.pid";
+    const Server first({.global = "pid = " + path + "\n"});
+    Server second({.global = "pid = " + path + "\n", .wait = false});
+    CHECK(second.process().wait() == ExitStatus{1, 0});
+    CHECK(pid_in(path) == first.pid());
+    CHECK(second.log().find(std::to_string(first.pid())) != std::string::npos);
+}
+
+TEST_CASE("boot: a stale pid file is replaced", "[process]")
+{
+    const TempDir directory;
+    const std::string path = directory / "tricorn.pid";
+    write_file(path, "4194303\n");
+    const Server server({.global = "pid = " + path + "\n"});
+    CHECK(pid_in(path) == server.pid());
+}
+
+TEST_CASE("boot: a pid file that another process has replaced is left alone", "[process]")
+{
+    const TempDir directory;
+    const std::string path = directory / "tricorn.pid";
+    Server server({.global = "pid = " + path + "\n"});
+    write_file(path, "1\n");
+    CHECK(server.stop(SIGTERM) == ExitStatus{0, 0});
+    CHECK(read_file(path) == "1\n");
+}
+
+TEST_CASE("boot: a daemon returns when it serves and stops by its pid file", "[process]")
+{
+    const TempDir directory;
+    const std::string path = directory / "tricorn.pid";
+    Server server({.global = "pid = " + path + "\nerror_log = " + directory / "log" + "\n",
+                   .arguments = {"-D"},
+                   .wait = false});
+    CHECK(server.process().wait() == ExitStatus{0, 0});
+    const pid_t daemon = pid_in(path);
+    REQUIRE(daemon > 0);
+    CHECK(daemon != server.pid());
+    CHECK(server.serves());
+    ::kill(daemon, SIGTERM);
+    CHECK(wait_for([&] { return adopted().empty(); }));
+    CHECK_FALSE(exists(path));
+}
+
+TEST_CASE("boot: a daemon that cannot start says so with its exit status", "[process]")
+{
+    const TempDir directory;
+    const Server first;
+    Server second({.pool = "bind = " + first.address() + "\n",
+                   .global = "error_log = " + directory / "log" + "\n",
+                   .arguments = {"-D"},
+                   .wait = false});
+    CHECK(second.process().wait() == ExitStatus{1, 0});
+    CHECK(first.serves());
+}
+
+TEST_CASE("boot: WINCH retires the workers of a daemon and keeps the arbiter", "[process]")
+{
+    const TempDir directory;
+    const std::string path = directory / "tricorn.pid";
+    Server server({.global = "pid = " + path + "\nerror_log = " + directory / "log" + "\n",
+                   .arguments = {"-D"},
+                   .wait = false});
+    REQUIRE(server.process().wait() == ExitStatus{0, 0});
+    const pid_t daemon = pid_in(path);
+    REQUIRE(wait_for([&] { return children_of(daemon).size() == 2; }));
+    ::kill(daemon, SIGWINCH);
+    CHECK(wait_for([&] { return children_of(daemon).empty(); }));
+    CHECK(alive(daemon));
+    ::kill(daemon, SIGHUP);
+    CHECK(wait_for([&] { return children_of(daemon).size() == 2; }));
+    CHECK(server.serves());
+    ::kill(daemon, SIGTERM);
+    CHECK(wait_for([&] { return adopted().empty(); }));
+}

@@ -1,0 +1,244 @@
+// load_test.cc - many requests at once: none is lost, mixed up or left without an answer.
+// Source   accept queues of pre-fork servers; CVE-2012-6687 (descriptors above FD_SETSIZE).
+#include "tests/catch.h"
+#include "tests/system/support/server.h"
+
+#include <atomic>
+#include <csignal>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <sys/resource.h>
+
+namespace {
+
+// Asks `each` times in `threads` threads; counts what `good` does not accept.
+template <class Ask>
+int failures(int threads, int each, const Ask& good)
+{
+    std::atomic<int> bad = 0;
+    std::vector<std::thread> running;
+    for (int t = 0; t < threads; ++t)
+        running.emplace_back([&, t] {
+            for (int i = 0; i < each; ++i) {
+                bool fine = false;
+                try {
+                    fine = good(t * each + i);
+                } catch (const std::exception&) {
+                    fine = false;
+                }
+                bad += fine ? 0 : 1;
+            }
+        });
+    for (auto& thread : running)
+        thread.join();
+    return bad;
+}
+
+bool right(const Server& server, int number)
+{
+    const std::string text = "answer" + std::to_string(number);
+    const Reply reply = server.act("text=" + text);
+    return reply.complete() && reply.status() == 200 && reply.body() == text;
+}
+
+}  // namespace
+
+TEST_CASE("load: as many slow requests as workers run at the same time", "[load]")
+{
+    const Server server({.pool = "workers = 4\n"});
+    const std::string go = server.directory() / "go";
+    std::vector<FastcgiClient> clients;
+    for (int i = 0; i < 4; ++i) {
+        clients.emplace_back(server.address());
+        clients.back().send(
+            server.get("act", "plain&out=here&wait=" + encode(go) + "&out=done").bytes());
+    }
+    for (auto& client : clients)
+        CHECK(client.wait_for_output("here"));
+    write_file(go, "");
+    for (auto& client : clients)
+        CHECK(client.wait_for_output("done"));
+}
+
+TEST_CASE("load: more slow requests than workers are all answered in the end", "[load]")
+{
+    const Server server({.pool = "workers = 2\n"});
+    std::vector<FastcgiClient> clients;
+    for (int i = 0; i < 12; ++i) {
+        clients.emplace_back(server.address());
+        clients.back().send(server.get("act", "sleep=50&text=done").bytes());
+    }
+    for (auto& client : clients)
+        CHECK(client.read_reply().body() == "done");
+}
+
+TEST_CASE("load: 200 parallel requests get the right answers", "[load]")
+{
+    const Server server({.pool = "workers = 4\n"});
+    CHECK(failures(10, 20, [&](int number) { return right(server, number); }) == 0);
+}
+
+TEST_CASE("load: bodies of parallel requests are never mixed up", "[load]")
+{
+    const Server server({.pool = "workers = 4\n"});
+    CHECK(failures(8, 10, [&](int number) {
+              const std::string body(30000 + static_cast<std::size_t>(number) * 17,
+                                     static_cast<char>('a' + number % 26));
+              const Reply reply = server.ask(server.post("act", "plain&echo", body));
+              return reply.complete() && reply.body() == body;
+          }) == 0);
+}
+
+TEST_CASE("load: 512 connections at once are all answered", "[load]")
+{
+    const Server server({.pool = "workers = 4\n"});
+    std::vector<FastcgiClient> clients;
+    for (int i = 0; i < 512; ++i) {
+        clients.emplace_back(server.address());
+        clients.back().send(server.get("hello.sh").bytes());
+    }
+    int answered = 0;
+    for (auto& client : clients)
+        answered += client.read_reply(1, Milliseconds{20000}).complete() ? 1 : 0;
+    CHECK(answered == 512);
+}
+
+TEST_CASE("load: more than 1024 descriptors in a worker do no harm", "[load]")
+{
+    struct rlimit limit {};
+    ::getrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_max < 4096)
+        SKIP_TEST("the hard limit of open files is below 4096");
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+    const Server server({.pool = "workers = 1\n", .limits = {{RLIMIT_NOFILE, 4096}}});
+    std::vector<FastcgiClient> silent;
+    for (int i = 0; i < 1500; ++i)
+        silent.emplace_back(server.address());
+    REQUIRE(server.wait_workers(1));
+    CHECK(server.serves());
+}
+
+TEST_CASE("load: a worker without descriptors waits and serves later", "[load]")
+{
+    const Server server(
+        {.pool = "workers = 1\nhead_timeout = 1s\n", .limits = {{RLIMIT_NOFILE, 40}}});
+    REQUIRE(server.serves());
+    std::vector<FastcgiClient> silent;
+    for (int i = 0; i < 100; ++i)
+        silent.emplace_back(server.address());
+    pause_for(Milliseconds{100});
+    const long before = cpu_ticks(server.workers()[0]);
+    pause_for(Milliseconds{500});
+    CHECK(cpu_ticks(server.workers()[0]) - before < 25);
+    silent.clear();
+    CHECK(wait_for([&] { return server.serves(); }));
+}
+
+TEST_CASE("load: when no process can be started the answer is 5xx and service returns", "[load]")
+{
+    if (is_root())
+        SKIP_TEST("root has no limit of processes");
+    const Server server({.pool = "rlimit_nproc = 1\n"});
+    const Reply reply = server.act("fork&end&text=x");
+    CHECK(reply.end != End::deadline);
+}
+
+TEST_CASE("load: a full error log does not stop service", "[load]")
+{
+    const Server server({.pool = "access_log = /dev/full\n", .global = "error_log = /dev/full\n"});
+    for (int i = 0; i < 5; ++i) {
+        CHECK(server.serves());
+        CHECK(server.act("err=lost%0a&kill=11").status() == 502);
+    }
+}
+
+TEST_CASE("load: memory and descriptors of a worker do not grow over 400 requests", "[load]")
+{
+    const Server server({.pool = "workers = 1\n"});
+    for (int i = 0; i < 50; ++i)
+        REQUIRE(server.serves());
+    const pid_t worker = server.workers()[0];
+    const long memory = resident_kilobytes(worker);
+    const auto descriptors = open_descriptors(worker);
+    for (int i = 0; i < 400; ++i)
+        REQUIRE(right(server, i));
+    CHECK(server.workers() == std::vector<pid_t>{worker});
+    CHECK(resident_kilobytes(worker) - memory < 1024);
+    CHECK(wait_for([&] { return open_descriptors(worker) == descriptors; }));
+}
+
+TEST_CASE("chaos: good requests among bad and aborted ones are answered right", "[load]")
+{
+    const Server server({.pool = "workers = 4\n"});
+    const Stopwatch watch;
+    CHECK(failures(6, 40, [&](int number) {
+              switch (number % 6) {
+              case 0:
+                  FastcgiClient(server.address()).send("garbage that is no record");
+                  return true;
+              case 1: server.act("plain&fill=9000&kill=9"); return true;
+              case 2:
+                  FastcgiClient(server.address()).send(server.get("act", "sleep=500").bytes());
+                  return true;
+              default: return right(server, number);
+              }
+          }) == 0);
+    CHECK(server.serves());
+    CHECK(wait_for([&] { return server.programs().empty(); }));
+}
+
+TEST_CASE("chaos: service goes on while workers are killed", "[load]")
+{
+    const Server server({.pool = "workers = 4\n"});
+    REQUIRE(server.wait_workers(4));
+    std::atomic<bool> over = false;
+    std::atomic<int> answered = 0;
+    std::thread traffic([&] {
+        for (int i = 0; !over; ++i) {
+            try {
+                answered += right(server, i) ? 1 : 0;
+            } catch (const std::exception&) {  // the worker that had this one is dead
+            }
+        }
+    });
+    for (int i = 0; i < 6; ++i) {
+        const int before = answered;
+        const auto workers = server.workers();
+        if (!workers.empty())
+            ::kill(workers[static_cast<std::size_t>(i) % workers.size()], SIGKILL);
+        CHECK(wait_for([&] { return answered > before + 3; }));
+    }
+    over = true;
+    traffic.join();
+    CHECK(server.wait_workers(4));
+    for (int i = 0; i < 10; ++i)
+        CHECK(server.serves());
+}
+
+TEST_CASE("chaos: workers live while their programs are killed", "[load]")
+{
+    const Server server({.pool = "workers = 3\n"});
+    REQUIRE(server.wait_workers(3));
+    const auto workers = server.workers();
+    std::atomic<bool> over = false;
+    std::thread killer([&] {
+        while (!over)
+            for (const pid_t program : server.programs())
+                ::kill(program, SIGKILL);
+    });
+    const int bad = failures(3, 40, [&](int number) {
+        const Reply reply = server.act("sleep=5&text=answer" + std::to_string(number));
+        if (reply.end == End::invalid)
+            return true;
+        return reply.complete() &&
+               (reply.status() == 502 || reply.body() == "answer" + std::to_string(number));
+    });
+    over = true;
+    killer.join();
+    CHECK(bad == 0);
+    CHECK(server.workers() == workers);
+    CHECK(server.serves());
+}

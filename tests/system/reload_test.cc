@@ -1,0 +1,239 @@
+// reload_test.cc - HUP reads the configuration anew and loses nothing; a bad one changes nothing.
+// Source   gunicorn HUP; unicorn t/reload-bad-config.t; php-fpm bug 77185 (reload under load).
+#include "tests/catch.h"
+#include "tests/system/support/address.h"
+#include "tests/system/support/server.h"
+
+#include <algorithm>
+#include <atomic>
+#include <csignal>
+#include <string>
+#include <thread>
+
+#include <unistd.h>
+
+namespace {
+
+bool accepts(const std::string& address)
+{
+    const int fd = try_connect(address);
+    if (fd >= 0)
+        ::close(fd);
+    return fd >= 0;
+}
+
+// All workers are other ones, as many as before.
+bool wait_replaced(const Server& server, const std::vector<pid_t>& old)
+{
+    return wait_for([&] {
+        const auto workers = server.workers();
+        return workers.size() == old.size() &&
+               std::none_of(workers.begin(), workers.end(), [&](pid_t pid) {
+                   return std::find(old.begin(), old.end(), pid) != old.end();
+               });
+    });
+}
+
+}  // namespace
+
+TEST_CASE("reload: HUP replaces the workers and keeps arbiter and socket", "[reload]")
+{
+    Server server;
+    REQUIRE(server.wait_workers(2));
+    const auto old = server.workers();
+    server.signal(SIGHUP);
+    CHECK(wait_replaced(server, old));
+    CHECK(server.process().running());
+    CHECK(server.serves());
+}
+
+TEST_CASE("reload: HUP takes new settings", "[reload]")
+{
+    Server server;
+    CHECK(entry(server.act("plain&env").body(), "COLOUR") == "(absent)");
+    server.configure({.pool = "env.COLOUR = green\nworkers = 3\n"});
+    server.signal(SIGHUP);
+    CHECK(wait_for([&] { return entry(server.act("plain&env").body(), "COLOUR") == "green"; }));
+    CHECK(server.wait_workers(3));
+}
+
+TEST_CASE("reload: a request that runs over HUP is finished by its old worker", "[reload]")
+{
+    Server server;
+    REQUIRE(server.wait_workers(2));
+    const auto old = server.workers();
+    const std::string go = server.directory() / "go";
+    FastcgiClient client(server.address());
+    client.send(server.get("act", "plain&out=begun&wait=" + encode(go) + "&out=finished").bytes());
+    REQUIRE(client.wait_for_output("begun"));
+    server.signal(SIGHUP);
+    // The new ones are there, and one old one that still works.
+    CHECK(wait_for([&] {
+        const auto workers = server.workers();
+        return std::count_if(workers.begin(), workers.end(), [&](pid_t pid) {
+                   return std::find(old.begin(), old.end(), pid) == old.end();
+               }) == 2;
+    }));
+    write_file(go, "");
+    CHECK(client.wait_for_output("finished"));
+    CHECK(wait_replaced(server, old));
+}
+
+TEST_CASE("reload: HUP under load loses no request", "[reload]")
+{
+    Server server({.pool = "workers = 3\n"});
+    std::atomic<bool> over = false;
+    std::atomic<int> good = 0;
+    std::atomic<int> bad = 0;
+    std::vector<std::thread> traffic;
+    for (int t = 0; t < 4; ++t)
+        traffic.emplace_back([&] {
+            while (!over) {
+                bool fine = false;
+                try {
+                    fine = server.serves();
+                } catch (const std::exception&) {
+                    fine = false;
+                }
+                (fine ? good : bad) += 1;
+            }
+        });
+    REQUIRE(wait_for([&] { return good > 10; }));
+    for (int i = 0; i < 5; ++i) {
+        const auto old = server.workers();
+        server.signal(SIGHUP);
+        CHECK(wait_for([&] {
+            const auto now = server.workers();
+            return std::none_of(old.begin(), old.end(), [&](pid_t pid) {
+                return std::find(now.begin(), now.end(), pid) != now.end();
+            });
+        }));
+    }
+    over = true;
+    for (auto& thread : traffic)
+        thread.join();
+    CHECK(good > 20);
+    CHECK(bad == 0);
+}
+
+TEST_CASE("reload: a bad configuration is logged with its line and the old server goes on",
+          "[reload]")
+{
+    Server server({.pool = "env.COLOUR = green\n"});
+    REQUIRE(server.wait_workers(2));
+    const auto old = server.workers();
+    const std::string text = server.configuration_text({.pool = "wrokers = 7\n"});
+    write_file(server.configuration(), text);
+    const auto line =
+        1 + std::count(text.begin(), text.begin() + static_cast<long>(text.find("wrokers")), '\n');
+    server.signal(SIGHUP);
+    CHECK(server.wait_log(server.configuration() + ":" + std::to_string(line) + ": wrokers"));
+    CHECK(server.serves());
+    CHECK(server.workers() == old);
+    CHECK(entry(server.act("plain&env").body(), "COLOUR") == "green");
+}
+
+TEST_CASE("reload: after a bad configuration a good one is taken", "[reload]")
+{
+    Server server;
+    REQUIRE(server.wait_workers(2));
+    write_file(server.configuration(), "nonsense\n");
+    server.signal(SIGHUP);
+    REQUIRE(server.wait_log(server.configuration() + ":1"));
+    server.configure({.pool = "workers = 4\n"});
+    server.signal(SIGHUP);
+    CHECK(server.wait_workers(4));
+    CHECK(server.serves());
+}
+
+TEST_CASE("reload: a missing configuration changes nothing", "[reload]")
+{
+    Server server;
+    REQUIRE(server.wait_workers(2));
+    const auto old = server.workers();
+    ::unlink(server.configuration().c_str());
+    server.signal(SIGHUP);
+    CHECK(server.wait_log(server.configuration()));
+    CHECK(server.serves());
+    CHECK(server.workers() == old);
+}
+
+TEST_CASE("reload: a bind that is new is opened and one that is gone is closed", "[reload]")
+{
+    Server server;
+    const std::string second = "unix:" + server.directory() / "second";
+    server.configure({.pool = "bind = " + server.address() + " " + second + "\n"});
+    server.signal(SIGHUP);
+    REQUIRE(wait_for([&] { return accepts(second); }));
+    CHECK(ask(second, server.get("act", "text=second")).body() == "second");
+    CHECK(server.serves());
+    server.configure({});
+    server.signal(SIGHUP);
+    CHECK(wait_for([&] { return !accepts(second); }));
+    CHECK(wait_for([&] { return !exists(server.directory() / "second"); }));
+    CHECK(server.serves());
+}
+
+TEST_CASE("reload: a bind that cannot be opened keeps the old server", "[reload]")
+{
+    const Server other;
+    Server server;
+    REQUIRE(server.wait_workers(2));
+    server.configure({.pool = "bind = " + other.address() + "\n"});
+    server.signal(SIGHUP);
+    CHECK(server.wait_log(other.socket()));
+    CHECK(server.serves());
+    CHECK(other.serves());
+}
+
+TEST_CASE("reload: pools are added and removed", "[reload]")
+{
+    Server server;
+    const std::string second = "unix:" + server.directory() / "second";
+    std::string section = "[second]\nhandler = cgi\nroot = " + server.root() +
+                          "\nbind = " + second + "\nworkers = 1\n";
+    if (is_root())
+        section += std::string("user = ") + pool_user() + "\n";
+    server.configure({.more = section});
+    server.signal(SIGHUP);
+    REQUIRE(wait_for([&] { return accepts(second); }));
+    CHECK(ask(second, server.get("act", "text=second")).body() == "second");
+    CHECK(server.wait_workers(3));
+    server.configure({});
+    server.signal(SIGHUP);
+    CHECK(server.wait_workers(2));
+    CHECK(wait_for([&] { return !exists(server.directory() / "second"); }));
+    CHECK(server.serves());
+}
+
+TEST_CASE("reload: an idle kept connection is closed cleanly or still good", "[reload]")
+{
+    Server server;
+    REQUIRE(server.wait_workers(2));
+    const auto old = server.workers();
+    Request request = server.get("act", "text=kept");
+    request.keep = true;
+    FastcgiClient client(server.address());
+    client.send(request.bytes());
+    REQUIRE(client.read_reply().body() == "kept");
+    server.signal(SIGHUP);
+    REQUIRE(wait_replaced(server, old));
+    const Reply again = client.send(request.bytes()) ? client.read_reply() : Reply{End::closed};
+    CHECK(again.end != End::deadline);
+    if (again.end == End::ended)
+        CHECK(again.body() == "kept");
+}
+
+TEST_CASE("reload: many HUPs at once end in one whole server", "[reload]")
+{
+    Server server;
+    REQUIRE(server.wait_workers(2));
+    const auto old = server.workers();
+    for (int i = 0; i < 10; ++i) {
+        server.signal(SIGHUP);
+        pause_for(Milliseconds{10});
+    }
+    CHECK(wait_replaced(server, old));
+    CHECK(server.serves());
+    CHECK(server.wait_workers(2));
+}

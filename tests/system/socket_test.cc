@@ -1,0 +1,273 @@
+// socket_test.cc - where the server listens, what it inherits, and what it tells the service
+// manager. Source   sd_listen_fds(3), sd_notify(3), systemd-socket-activate(1); php-fpm listen.mode
+// and listen.owner.
+#include "tests/catch.h"
+#include "tests/system/support/address.h"
+#include "tests/system/support/nginx.h"
+#include "tests/system/support/server.h"
+
+#include <csignal>
+#include <cstring>
+#include <string>
+
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+namespace {
+
+bool wait_serves(const Server& server, const std::string& address)
+{
+    return wait_for([&] {
+        const int fd = try_connect(address);
+        if (fd < 0)
+            return false;
+        ::close(fd);
+        return ask(address, server.get("act", "text=alive")).body() == "alive";
+    });
+}
+
+struct stat status_of(const std::string& path)
+{
+    struct stat status {};
+    REQUIRE(::stat(path.c_str(), &status) == 0);
+    return status;
+}
+
+// Stands in for the service manager: collects the messages.
+class NotifySocket {
+public:
+    NotifySocket() : path_(directory_ / "notify")
+    {
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        std::strncpy(address.sun_path, path_.c_str(), sizeof address.sun_path - 1);
+        fd_ = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        REQUIRE(::bind(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+    }
+    ~NotifySocket() { ::close(fd_); }
+    NotifySocket(const NotifySocket&) = delete;
+    NotifySocket& operator=(const NotifySocket&) = delete;
+
+    const std::string& path() const { return path_; }
+    bool wait(const std::string& text)
+    {
+        return wait_for([&] {
+            char buffer[4096];
+            for (ssize_t got = 0; (got = ::recv(fd_, buffer, sizeof buffer, 0)) > 0;)
+                seen_.append(buffer, static_cast<std::size_t>(got)).append("\n");
+            return seen_.find(text) != std::string::npos;
+        });
+    }
+    void forget() { seen_.clear(); }
+
+private:
+    TempDir directory_;
+    std::string path_;
+    std::string seen_;
+    int fd_ = -1;
+};
+
+}  // namespace
+
+TEST_CASE("sockets: a pool listens on several addresses at once", "[socket]")
+{
+    const TempDir directory;
+    const std::string tcp = free_address();
+    const std::string second = "unix:" + directory / "second";
+    const Server server(
+        {.pool = "bind = unix:" + directory / "first" + "\nbind = " + second + " " + tcp + "\n",
+         .wait = false});
+    CHECK(wait_serves(server, "unix:" + directory / "first"));
+    CHECK(wait_serves(server, second));
+    CHECK(wait_serves(server, tcp));
+}
+
+TEST_CASE("sockets: TCP over IPv6 is served", "[socket]")
+{
+    if (!has_ipv6())
+        SKIP_TEST("no IPv6 here");
+    const std::string tcp = free_address("[::1]");
+    const Server server({.pool = "bind = " + tcp + "\n", .wait = false});
+    CHECK(wait_serves(server, tcp));
+}
+
+TEST_CASE("sockets: a TCP client that sends nothing does not stop others", "[socket]")
+{
+    const std::string tcp = free_address();
+    const Server server({.pool = "workers = 1\nbind = " + tcp + "\n", .wait = false});
+    REQUIRE(wait_serves(server, tcp));
+    const FastcgiClient silent(tcp);
+    const Stopwatch watch;
+    CHECK(ask(tcp, server.get("act", "text=x")).body() == "x");
+    CHECK(watch.elapsed() < Milliseconds{1500});
+}
+
+TEST_CASE("sockets: small replies over TCP come without delay", "[socket]")
+{
+    const std::string tcp = free_address();
+    const Server server({.pool = "bind = " + tcp + "\n", .wait = false});
+    REQUIRE(wait_serves(server, tcp));
+    const Stopwatch watch;
+    for (int i = 0; i < 20; ++i)
+        CHECK(ask(tcp, server.get("act", "plain&out=a&sleep=1&out=b")).body() == "ab");
+    CHECK(watch.elapsed() < Milliseconds{3000});
+}
+
+TEST_CASE("sockets: the socket file has mode 0660 unless the pool says otherwise", "[socket]")
+{
+    const Server server;
+    CHECK((status_of(server.socket()).st_mode & 0777) == 0660);
+    const Server open({.pool = "listen_mode = 0600\n"});
+    CHECK((status_of(open.socket()).st_mode & 0777) == 0600);
+}
+
+TEST_CASE("sockets: listen_owner and listen_group own the socket file", "[socket]")
+{
+    if (!is_root())
+        SKIP_TEST("needs root");
+    const Server server({.pool = "listen_owner = nobody\nlisten_group = www-data\n"});
+    const struct stat status = status_of(server.socket());
+    CHECK(status.st_uid == ::getpwnam("nobody")->pw_uid);
+    CHECK(status.st_gid == ::getgrnam("www-data")->gr_gid);
+}
+
+TEST_CASE("sockets: an inherited descriptor is served by fd://N", "[socket]")
+{
+    const TempDir directory;
+    const std::string address = "unix:" + directory / "inherited";
+    const int listener = listen_on(address);
+    const Server configured;
+    Command command;
+    command.arguments = {binary(), "-c", configured.configuration(), "-b", "fd://5"};
+    command.descriptors = {{5, listener}};
+    command.err = directory / "log";
+    Process process(command);
+    CHECK(wait_serves(configured, address));
+    process.signal(SIGTERM);
+    CHECK(process.wait() == ExitStatus{0, 0});
+    CHECK(exists(directory / "inherited"));  // not ours to remove
+    ::close(listener);
+}
+
+TEST_CASE("sockets: systemd-socket-activate hands its socket over", "[socket]")
+{
+    if (!has_program("systemd-socket-activate"))
+        SKIP_TEST("systemd-socket-activate is not installed");
+    const TempDir directory;
+    const Server configured;
+    const std::string path = directory / "activated";
+    Command command;
+    command.arguments = {"systemd-socket-activate",
+                         "-l",
+                         path,
+                         binary(),
+                         "-c",
+                         configured.configuration(),
+                         "-b",
+                         "unix:" + path};
+    command.err = directory / "log";
+    Process process(command);
+    REQUIRE(wait_for([&] { return exists(path); }));
+    // The connection that wakes the server up is the first one to be served.
+    const Reply reply = ask("unix:" + path, configured.get("act", "plain&env&fds"));
+    REQUIRE(reply.complete());
+    CHECK(entry(reply.body(), "LISTEN_FDS") == "(absent)");
+    CHECK(entry(reply.body(), "LISTEN_PID") == "(absent)");
+    CHECK(entry(reply.body(), "3") == "(absent)");
+    process.signal(SIGTERM);
+    CHECK(process.wait() == ExitStatus{0, 0});
+    CHECK(exists(path));
+}
+
+TEST_CASE("sockets: an activated server with a TARGET needs no bind", "[socket]")
+{
+    if (!has_program("systemd-socket-activate"))
+        SKIP_TEST("systemd-socket-activate is not installed");
+    const TempDir directory;
+    const Server configured;
+    const std::string path = directory / "activated";
+    Command command;
+    command.arguments = {"systemd-socket-activate", "-l", path, binary()};
+    if (is_root())
+        command.arguments.insert(command.arguments.end(), {"--user", pool_user()});
+    command.arguments.push_back(configured.root());
+    command.err = directory / "log";
+    Process process(command);
+    REQUIRE(wait_for([&] { return exists(path); }));
+    CHECK(ask("unix:" + path, configured.get("act", "text=woken")).body() == "woken");
+    process.signal(SIGTERM);
+    CHECK(process.wait() == ExitStatus{0, 0});
+}
+
+TEST_CASE("sockets: requests sent while an activated server is down are served after its start",
+          "[socket]")
+{
+    const TempDir directory;
+    const std::string address = "unix:" + directory / "kept";
+    const int listener = listen_on(address);
+    const Server configured;
+    FastcgiClient early(address);
+    early.send(configured.get("act", "text=early").bytes());
+    Command command;
+    command.arguments = {binary(), "-c", configured.configuration(), "-b", "fd://3"};
+    command.descriptors = {{3, listener}};
+    Process process(command);
+    CHECK(early.read_reply().body() == "early");
+    process.signal(SIGTERM);
+    CHECK(process.wait() == ExitStatus{0, 0});
+    FastcgiClient between(address);
+    between.send(configured.get("act", "text=between").bytes());
+    Process again(command);
+    CHECK(between.read_reply().body() == "between");
+    again.signal(SIGTERM);
+    CHECK(again.wait() == ExitStatus{0, 0});
+    ::close(listener);
+}
+
+TEST_CASE("sockets: descriptors meant for another process are not taken", "[socket]")
+{
+    const TempDir directory;
+    const std::string address = "unix:" + directory / "foreign";
+    const int listener = listen_on(address);
+    const Server configured;
+    Command command;
+    command.arguments = {
+        binary(), "-c", configured.configuration(), "-b", "unix:" + directory / "own"};
+    command.descriptors = {{3, listener}};
+    command.environment = {{"LISTEN_PID", "1"}, {"LISTEN_FDS", "1"}};
+    Process process(command);
+    CHECK(wait_serves(configured, "unix:" + directory / "own"));
+    FastcgiClient client(address);
+    client.send(configured.get("act", "text=x").bytes());
+    CHECK(client.read_reply(1, Milliseconds{300}).end == End::deadline);
+    process.signal(SIGTERM);
+    CHECK(process.wait() == ExitStatus{0, 0});
+    ::close(listener);
+}
+
+TEST_CASE("sockets: the service manager is told about start and reload and stop", "[socket]")
+{
+    NotifySocket manager;
+    Server server({.environment = {{"NOTIFY_SOCKET", manager.path()}}});
+    if (!wait_for([&] { return server.serves(); }) || !manager.wait("READY=1"))
+        SKIP_TEST("built without libsystemd");
+    manager.forget();
+    server.signal(SIGHUP);
+    CHECK(manager.wait("RELOADING=1"));
+    CHECK(manager.wait("READY=1"));
+    server.signal(SIGTERM);
+    CHECK(manager.wait("STOPPING=1"));
+    CHECK(server.process().wait() == ExitStatus{0, 0});
+}
+
+TEST_CASE("sockets: NOTIFY_SOCKET does not reach programs", "[socket]")
+{
+    NotifySocket manager;
+    const Server server({.environment = {{"NOTIFY_SOCKET", manager.path()}}});
+    CHECK(entry(server.act("plain&env").body(), "NOTIFY_SOCKET") == "(absent)");
+}
