@@ -330,7 +330,7 @@ TEST_CASE("abort: the input flood of an aborted request does not make the server
 {
     const Server server({.pool = "workers = 1\n"});
     REQUIRE(server.serves());
-    const pid_t worker = server.workers()[0];
+    const pid_t worker = server.worker();
     FastcgiClient client(server.address());
     Request request = endless(server);
     request.set("CONTENT_LENGTH", "10000000");

@@ -11,7 +11,7 @@ namespace {
 
 Reply output(const Server& server, const std::string& bytes)
 {
-    const Reply reply = server.act("out=" + encode(bytes));
+    Reply reply = server.act("out=" + encode(bytes));
     REQUIRE(reply.complete());
     return reply;
 }
@@ -245,7 +245,7 @@ TEST_CASE("errors: 100 failing requests of every kind leave the server as it was
 {
     const Server server({.pool = "workers = 1\n"});
     REQUIRE(server.serves());
-    const pid_t worker = server.workers()[0];
+    const pid_t worker = server.worker();
     const auto descriptors = open_descriptors(worker);
     server.add_program("noexec", "no interpreter line\n");
     const std::vector<std::string> steps{"exit=1",

@@ -130,9 +130,9 @@ TEST_CASE("load: a worker without descriptors waits and serves later", "[load]")
     for (int i = 0; i < 100; ++i)
         silent.emplace_back(server.address());
     pause_for(Milliseconds{100});
-    const long before = cpu_ticks(server.workers()[0]);
+    const long before = cpu_ticks(server.worker());
     pause_for(Milliseconds{500});
-    CHECK(cpu_ticks(server.workers()[0]) - before < 25);
+    CHECK(cpu_ticks(server.worker()) - before < 25);
     silent.clear();
     CHECK(wait_for([&] { return server.serves(); }));
 }
@@ -160,7 +160,7 @@ TEST_CASE("load: memory and descriptors of a worker do not grow over 400 request
     const Server server({.pool = "workers = 1\n"});
     for (int i = 0; i < 50; ++i)
         REQUIRE(server.serves());
-    const pid_t worker = server.workers()[0];
+    const pid_t worker = server.worker();
     const long memory = resident_kilobytes(worker);
     const auto descriptors = open_descriptors(worker);
     for (int i = 0; i < 400; ++i)

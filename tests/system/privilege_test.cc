@@ -107,7 +107,7 @@ TEST_CASE("privileges: a program cannot signal or trace its worker", "[privilege
 {
     const Server server({.pool = "workers = 1\n"});
     REQUIRE(server.serves());
-    const std::string worker = std::to_string(server.workers()[0]);
+    const std::string worker = std::to_string(server.worker());
     // A process that is not dumpable belongs to root in /proc, whoever it runs as.
     CHECK(wait_for([&] {
         struct stat status {};

@@ -164,7 +164,7 @@ TEST_CASE("hostile: a value of 100 megabytes does not make the server grow", "[p
 {
     const Server server({.pool = "workers = 1\n"});
     REQUIRE(server.wait_workers(1));
-    const long before = resident_kilobytes(server.workers()[0]);
+    const long before = resident_kilobytes(server.worker());
     FastcgiClient client(server.address());
     client.send(begin_request(1) + stream_of(fastcgi::params,
                                              1,
@@ -176,7 +176,7 @@ TEST_CASE("hostile: a value of 100 megabytes does not make the server grow", "[p
         ;
     CHECK(refused(client.read_reply()));
     CHECK(server.serves());
-    CHECK(resident_kilobytes(server.workers()[0]) - before < 16000);
+    CHECK(resident_kilobytes(server.worker()) - before < 16000);
 }
 
 TEST_CASE("hostile: records inside STDIN are data and not protocol", "[protocol]")

@@ -73,7 +73,7 @@ TEST_CASE("workers: a worker that dies is replaced", "[process]")
 {
     const Server server;
     REQUIRE(server.wait_workers(2));
-    const pid_t victim = server.workers()[0];
+    const pid_t victim = server.worker();
     ::kill(victim, SIGKILL);
     CHECK(wait_for([&] {
         const auto workers = server.workers();
@@ -126,7 +126,7 @@ TEST_CASE("workers: killing one does not make the arbiter burn CPU", "[process]"
 {
     const Server server;
     REQUIRE(server.wait_workers(2));
-    ::kill(server.workers()[0], SIGKILL);
+    ::kill(server.worker(), SIGKILL);
     REQUIRE(server.wait_workers(2));
     CHECK(server.serves());
     const long before = cpu_ticks(server.pid());
@@ -186,7 +186,7 @@ TEST_CASE("workers: stray signals to a worker lose no request", "[process]")
     const Server server({.pool = "workers = 1\n"});
     REQUIRE(server.wait_workers(1));
     REQUIRE(server.serves());
-    const pid_t worker = server.workers()[0];
+    const pid_t worker = server.worker();
     for (const int signo : {SIGPIPE, SIGCHLD, SIGWINCH, SIGURG, SIGCONT}) {
         ::kill(worker, signo);
         CHECK(server.serves());
@@ -217,7 +217,7 @@ TEST_CASE("workers: a stopped worker is killed after timeout and replaced", "[pr
 {
     const Server server({.pool = "workers = 1\ntimeout = 1s\n"});
     REQUIRE(server.serves());
-    const pid_t worker = server.workers()[0];
+    const pid_t worker = server.worker();
     ::kill(worker, SIGSTOP);
     CHECK(wait_for([&] { return !alive(worker); }, Milliseconds{8000}));
     CHECK(wait_for([&] { return server.serves(); }));
@@ -251,7 +251,7 @@ TEST_CASE("workers: max_requests replaces a worker and loses no request", "[proc
 {
     const Server server({.pool = "workers = 1\nmax_requests = 5\n"});
     REQUIRE(server.wait_workers(1));
-    const pid_t first = server.workers()[0];
+    const pid_t first = server.worker();
     for (int i = 0; i < 23; ++i)
         CHECK(server.serves());
     CHECK_FALSE(alive(first));

@@ -73,7 +73,7 @@ static size_t decode(char* text)
     for (const char* from = text; *from != '\0'; ++to) {
         if (*from == '%' && from[1] != '\0' && from[2] != '\0') {
             const char digits[] = {from[1], from[2], '\0'};
-            *to = (char)strtol(digits, NULL, 16);
+            *to = (char)strtol(digits, nullptr, 16);
             from += 3;
         } else {
             *to = *from++;
@@ -113,13 +113,13 @@ static long take(long most, int copy)
 
 static void show_environment(void)
 {
-    for (char** name = environ; *name != NULL; ++name)
+    for (char** name = environ; *name != nullptr; ++name)
         put(1, *name, strlen(*name) + 1);
 }
 
 static void show_arguments(void)
 {
-    for (char** argument = arguments; *argument != NULL; ++argument)
+    for (char** argument = arguments; *argument != nullptr; ++argument)
         put(1, *argument, strlen(*argument) + 1);
 }
 
@@ -128,7 +128,7 @@ static void show_descriptors(void)
     char path[64];
     char target[4096];
     DIR* list = opendir("/proc/self/fd");
-    for (struct dirent* item; (item = readdir(list)) != NULL;) {
+    for (const struct dirent* item = readdir(list); item != nullptr; item = readdir(list)) {
         const int fd = atoi(item->d_name);
         if (item->d_name[0] == '.' || fd == dirfd(list))
             continue;
@@ -145,27 +145,27 @@ static void show_status(const char* const* names)
 {
     char line[512];
     FILE* status = fopen("/proc/self/status", "re");
-    while (status != NULL && fgets(line, sizeof line, status) != NULL)
-        for (const char* const* name = names; *name != NULL; ++name) {
+    while (status != nullptr && fgets(line, sizeof line, status) != nullptr)
+        for (const char* const* name = names; *name != nullptr; ++name) {
             const size_t size = strlen(*name);
             if (strncmp(line, *name, size) != 0 || line[size] != ':')
                 continue;
             line[strcspn(line, "\n")] = '\0';
             entry(*name, line + size + 1 + strspn(line + size + 1, "\t "));
         }
-    if (status != NULL)
+    if (status != nullptr)
         fclose(status);
 }
 
 static void show_signals(void)
 {
-    static const char* const names[] = {"SigBlk", "SigIgn", "SigCgt", NULL};
+    static const char* const names[] = {"SigBlk", "SigIgn", "SigCgt", nullptr};
     show_status(names);
 }
 
 static void show_ids(void)
 {
-    static const char* const names[] = {"Uid", "Gid", "Groups", "NoNewPrivs", "CapEff", NULL};
+    static const char* const names[] = {"Uid", "Gid", "Groups", "NoNewPrivs", "CapEff", nullptr};
     show_status(names);
 }
 
@@ -180,7 +180,7 @@ static void show_process(void)
     number_entry("sid", getsid(0));
     number_entry("umask", (long)mask);
     number_entry("nice", getpriority(PRIO_PROCESS, 0));
-    entry("cwd", getcwd(directory, sizeof directory) == NULL ? "?" : directory);
+    entry("cwd", getcwd(directory, sizeof directory) == nullptr ? "?" : directory);
 }
 
 static void show_limits(void)
@@ -316,25 +316,25 @@ static void behave(const char* name, const char* argument)
 
 int main(int argc, char** argv)
 {
-    enum { ALL, PARENT, CHILD } mode = ALL;
+    enum { all, parent, child } mode = all;
     const char* query = getenv("QUERY_STRING");
-    char* steps = strdup(query == NULL ? "" : query);
+    char* steps = strdup(query == nullptr ? "" : query);
     (void)argc;
     arguments = argv;
-    for (char* step = strtok(steps, "&"); step != NULL; step = strtok(NULL, "&")) {
+    for (char* step = strtok(steps, "&"); step != nullptr; step = strtok(nullptr, "&")) {
         char* argument = strchr(step, '=');
-        if (argument != NULL)
+        if (argument != nullptr)
             *argument++ = '\0';
         else
             argument = step + strlen(step);
         const size_t size = decode(argument);
         if (strcmp(step, "fork") == 0) {
-            mode = fork() == 0 ? CHILD : PARENT;
+            mode = fork() == 0 ? child : parent;
         } else if (strcmp(step, "end") == 0) {
-            if (mode == CHILD)
+            if (mode == child)
                 _exit(0);
-            mode = ALL;
-        } else if (mode != PARENT && !show(step) && !talk(step, argument, size)) {
+            mode = all;
+        } else if (mode != parent && !show(step) && !talk(step, argument, size)) {
             behave(step, argument);
         }
     }

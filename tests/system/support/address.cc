@@ -69,11 +69,11 @@ int new_socket(const Address& address)
 
 }  // namespace
 
-int try_connect(const std::string& text)
+int try_connect(const std::string& address)
 {
-    const Address address = parse(text);
-    const int fd = new_socket(address);
-    if (::connect(fd, address.get(), address.size) == 0)
+    const Address parsed = parse(address);
+    const int fd = new_socket(parsed);
+    if (::connect(fd, parsed.get(), parsed.size) == 0)
         return fd;
     const int error = errno;
     ::close(fd);
@@ -81,30 +81,30 @@ int try_connect(const std::string& text)
     return -1;
 }
 
-int connect_to(const std::string& text)
+int connect_to(const std::string& address)
 {
-    const int fd = try_connect(text);
+    const int fd = try_connect(address);
     if (fd < 0)
-        throw std::system_error(errno, std::generic_category(), "connect " + text);
+        throw std::system_error(errno, std::generic_category(), "connect " + address);
     return fd;
 }
 
-int bind_to(const std::string& text)
+int bind_to(const std::string& address)
 {
-    const Address address = parse(text);
-    const int fd = new_socket(address);
+    const Address parsed = parse(address);
+    const int fd = new_socket(parsed);
     const int on = 1;
     ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (::bind(fd, address.get(), address.size) != 0)
-        throw std::system_error(errno, std::generic_category(), "bind " + text);
+    if (::bind(fd, parsed.get(), parsed.size) != 0)
+        throw std::system_error(errno, std::generic_category(), "bind " + address);
     return fd;
 }
 
-int listen_on(const std::string& text)
+int listen_on(const std::string& address)
 {
-    const int fd = bind_to(text);
+    const int fd = bind_to(address);
     if (::listen(fd, 64) != 0)
-        throw std::system_error(errno, std::generic_category(), "listen " + text);
+        throw std::system_error(errno, std::generic_category(), "listen " + address);
     return fd;
 }
 

@@ -81,7 +81,7 @@ std::string socket_for_nginx()
     return is_root() ? std::string("listen_group = ") + pool_user() + "\n" : "";
 }
 
-Nginx::Nginx(const Server& server, std::string locations, std::string http)
+Nginx::Nginx(const Server& server, const std::string& locations, const std::string& http)
     : address_(free_address())
 {
     std::string text = configuration;

@@ -19,7 +19,9 @@ public:
     // `locations` stands inside server {}; `http` inside http {} (upstreams). In both @ROOT@,
     // @SOCKET@ and
     // @DIR@ are the test server's, and @PARAMS@ includes nginx's own fastcgi_params.
-    explicit Nginx(const Server& server, std::string locations, std::string http = "");
+    explicit Nginx(const Server& server,
+                   const std::string& locations,
+                   const std::string& http = "");
     Nginx(const Nginx&) = delete;
     Nginx& operator=(const Nginx&) = delete;
     ~Nginx();

@@ -159,7 +159,7 @@ Process::Process(const Command& command)
 }
 
 Process::Process(Process&& other) noexcept
-    : pid_(std::exchange(other.pid_, -1)), status_(std::move(other.status_))
+    : pid_(std::exchange(other.pid_, -1)), status_(other.status_)
 {
 }
 

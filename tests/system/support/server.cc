@@ -27,18 +27,22 @@ std::string key_of(const std::string& line)
     return line.substr(0, end);
 }
 
-// The defaults of a section, without those that the lines set themselves.
+// The defaults of a section, without those that the lines set themselves. "key =" takes one out.
 std::string section(const std::vector<std::string>& defaults, const std::string& lines)
 {
     std::set<std::string> given;
+    std::string kept;
     std::istringstream stream(lines);
-    for (std::string line; std::getline(stream, line);)
+    for (std::string line; std::getline(stream, line);) {
         given.insert(key_of(line));
+        if (!line.ends_with(" ="))
+            kept += line + "\n";
+    }
     std::string text;
     for (const auto& line : defaults)
         if (given.count(key_of(line)) == 0)
             text += line + "\n";
-    return text + lines + "\n";
+    return text + kept;
 }
 
 void install_programs(const std::string& root)
@@ -232,7 +236,7 @@ bool Server::serves() const
 
 std::string Server::add_program(const std::string& name, std::string_view text, mode_t mode) const
 {
-    const std::string path = root() + "/" + name;
+    std::string path = root() + "/" + name;
     std::filesystem::create_directories(std::filesystem::path(path).parent_path());
     write_file(path, text, mode);
     return path;
@@ -245,6 +249,14 @@ std::vector<pid_t> Server::workers() const
         if (alive(worker))
             alive_workers.push_back(worker);
     return alive_workers;
+}
+
+pid_t Server::worker() const
+{
+    const auto all = workers();
+    if (all.empty())
+        throw std::runtime_error("the server has no worker:\n" + log());
+    return all[0];
 }
 
 bool Server::wait_workers(std::size_t count, Milliseconds patience) const

@@ -16,9 +16,10 @@
 #include <vector>
 
 struct Setup {
-    std::string pool{};    // lines of [www]; a key that stands here replaces our default
-    std::string global{};  // lines of [global]
-    std::string more{};    // further sections
+    std::string
+        pool{};  // lines of [www]; a key that stands here replaces our default, "key =" removes it
+    std::string global{};                  // lines of [global]
+    std::string more{};                    // further sections
     std::vector<std::string> arguments{};  // beside -c FILE
     std::map<std::string, std::string> environment{};
     std::map<int, rlim_t> limits{};
@@ -56,6 +57,7 @@ public:
     Process& process() { return *process_; }
     void signal(int signo) const { process_->signal(signo); }
     std::vector<pid_t> workers() const;
+    pid_t worker() const;  // the first; throws when there is none
     bool wait_workers(std::size_t count, Milliseconds patience = default_patience) const;
     std::vector<pid_t> programs() const;  // everything that runs beneath the workers
     // What was sent to stderr, and waiting until it holds a text.
