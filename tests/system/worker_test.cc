@@ -126,7 +126,9 @@ TEST_CASE("workers: killing one does not make the arbiter burn CPU", "[process]"
 {
     const Server server;
     REQUIRE(server.wait_workers(2));
-    ::kill(server.worker(), SIGKILL);
+    const pid_t victim = server.worker();
+    ::kill(victim, SIGKILL);
+    REQUIRE(wait_gone(victim));
     REQUIRE(server.wait_workers(2));
     CHECK(server.serves());
     const long before = cpu_ticks(server.pid());
