@@ -35,7 +35,7 @@ Module actor()
 
 Reply post(const Server& server, const std::string& query, const std::string& body)
 {
-    return server.ask(server.post("m", query, body), PATIENCE * 3);
+    return server.ask(server.post("m", query, body), default_patience * 3);
 }
 
 std::string noise(std::size_t size)
@@ -110,7 +110,7 @@ TEST_CASE("modules: a large reply waits for its reader and costs no memory", "[m
     pause_for(Milliseconds{300});
     CHECK(resident_kilobytes(server.workers()[0]) - before < 8192);
     client.hold_reading(false);
-    const Reply reply = client.read_reply(1, PATIENCE * 3);
+    const Reply reply = client.read_reply(1, default_patience * 3);
     CHECK(reply.complete());
     const std::string body = reply.body();
     const std::size_t lines = 40 * std::size_t((1 << 20) / 10);
