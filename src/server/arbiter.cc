@@ -231,7 +231,7 @@ void Arbiter::worker_exited(const CrewMember& worker, const ExitStatus& status)
 void Arbiter::boot_failed(const CrewMember& worker, const ExitStatus& status)
 {
     Pool& policy = worker.service->policy;
-    if (!worker.state.booted && !ever_ready_ && mode_ == Mode::serving) {
+    if (!worker.state.booted && !persistent_ && mode_ == Mode::serving) {
         const bool load = !status.signalled && status.code == exit_handler_load;
         logging::critical("[%s] %s, giving up",
                           worker.service->config.name.c_str(),
@@ -299,6 +299,7 @@ void Arbiter::commit(config::Loaded fresh, Services next)
     services_ = std::move(next);
     loaded_ = std::move(fresh);
     ready_ = false;
+    persistent_ = true;
     logging::info("configuration reloaded");
 }
 
@@ -375,7 +376,7 @@ void Arbiter::report()
     if (daemon_.detached())
         net::notify::main_pid(::getpid());
     daemon_.report(exit_ok);
-    ever_ready_ = true;
+    persistent_ = true;
     const std::string text = "Serving " + std::to_string(services_.size()) +
                              (services_.size() == 1 ? " pool, " : " pools, ") +
                              std::to_string(count) + " workers";

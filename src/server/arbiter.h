@@ -67,7 +67,7 @@ private:
 
     Mode mode_ = Mode::serving;
     bool ready_ = false;       // the present configuration serves
-    bool ever_ready_ = false;  // some configuration has
+    bool persistent_ = false;  // it has served or was reloaded: a failed boot does not end it
     int exit_code_ = 0;
     TimePoint next_watchdog_ = never;
 };

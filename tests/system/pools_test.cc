@@ -1,0 +1,99 @@
+// pools_test.cc - several pools in one server: one that fails or goes must not touch the others.
+// Source   php-fpm's pools; gunicorn's HaltServer, which a reload must not set off.
+#include "tests/catch.h"
+#include "tests/system/support/server.h"
+
+#include <csignal>
+#include <string>
+
+#include <unistd.h>
+
+namespace {
+
+std::string other_address(const Server& server)
+{
+    return "unix:" + server.directory() / "other";
+}
+
+std::string user_lines()
+{
+    return ::geteuid() == 0 ? "user = www-data\n" : "";
+}
+
+// A pool that serves the same root as [www].
+Setup with_other(const Server& server, const std::string& lines = "")
+{
+    return {.more = "[other]\nbind = " + other_address(server) + "\nroot = " + server.root() +
+                    "\nworkers = 1\nlisten_mode = 0666\n" + user_lines() + lines};
+}
+
+bool other_serves(const Server& server)
+{
+    FastcgiClient client(other_address(server));
+    client.send(server.get("act", "text=x").bytes());
+    return client.read_reply().body() == "x";
+}
+
+bool other_listens(const Server& server)
+{
+    return ::access((server.directory() / "other").c_str(), F_OK) == 0;
+}
+
+}  // namespace
+
+TEST_CASE("pools: a reload opens a new pool and closes it again", "[reload]")
+{
+    Server server;
+    server.configure(with_other(server));
+    server.signal(SIGHUP);
+    REQUIRE(wait_for([&] { return other_listens(server); }));
+    CHECK(other_serves(server));
+    CHECK(server.serves());
+
+    server.configure({});
+    server.signal(SIGHUP);
+    CHECK(wait_for([&] { return !other_listens(server); }));
+    CHECK(server.serves());
+}
+
+TEST_CASE("pools: a new pool whose workers do not boot leaves the others serving", "[reload]")
+{
+    Server server;
+    write_file(server.directory() / "broken.so", "no shared object\n");
+    server.configure(
+        {.more = "[other]\nhandler = module\nmodule = " + server.directory() / "broken.so" +
+                 "\nbind = " + other_address(server) + "\n" + user_lines()});
+    server.signal(SIGHUP);
+    const bool noticed = server.wait_log("the next worker is started in 1 s");
+    INFO(server.log());
+    REQUIRE(noticed);
+    CHECK(server.process().running());
+    CHECK(server.serves());
+}
+
+TEST_CASE("pools: a pool that is taken away and comes back keeps its new workers", "[reload]")
+{
+    Server server;
+    server.configure(with_other(server));
+    server.signal(SIGHUP);
+    REQUIRE(wait_for([&] { return other_listens(server); }));
+    // A request in hand keeps a worker of the removed pool alive over both reloads.
+    FastcgiClient busy(other_address(server));
+    busy.send(server.get("act", "sleep=3000&text=late").bytes());
+    REQUIRE(wait_for([&] { return server.programs().size() == 1; }));
+
+    server.configure({});
+    server.signal(SIGHUP);
+    REQUIRE(wait_for([&] { return !other_listens(server); }));
+    server.configure(with_other(server));
+    server.signal(SIGHUP);
+    REQUIRE(wait_for([&] { return other_listens(server); }));
+    CHECK(other_serves(server));
+    CHECK(busy.read_reply().body() == "late");
+    // Each reload started the workers of both pools once; a quarrel would start hundreds.
+    const std::string log = server.log();
+    std::size_t started = 0;
+    for (auto at = log.find(" started"); at != std::string::npos; at = log.find(" started", at + 1))
+        ++started;
+    CHECK(started < 20);
+}
