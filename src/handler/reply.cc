@@ -1,5 +1,6 @@
 #include "handler/reply.h"
 
+#include "base/text.h"
 #include "log/log.h"
 
 namespace handler {
@@ -62,11 +63,13 @@ bool Reply::write(std::string_view bytes)
         client_.write_stdout(limit(bytes));
     else if (take_header(bytes, false, {}))
         client_.write_stdout(std::string(response_.header()).append(limit(bytes)));
-    if (stage_ == Stage::body && cut_) {
+    if (stage_ == Stage::ended)
+        return false;
+    if (cut_) {
         client_.finish({}, 0);  // the client has all that it was promised
         stage_ = Stage::ended;
     }
-    return stage_ != Stage::ended;
+    return true;
 }
 
 bool Reply::end(std::string_view last, const std::optional<ExitStatus>& exit)
@@ -121,10 +124,12 @@ std::string_view Reply::limit(std::string_view body)
     if (!response_.has_body() && !left_)
         left_ = 0;
     if (left_ && body.size() > *left_) {
-        logging::warning("[%s] %s: the body is longer than its %s, the rest is cut",
-                         pool_.name.c_str(),
-                         who_.c_str(),
-                         response_.has_body() ? "Content-Length" : "status allows");
+        // A line end too many is common, and harms nobody.
+        const bool harmless = text::trim(body.substr(*left_)).empty();
+        logging::write(harmless ? logging::Level::debug : logging::Level::warning,
+                       "[" + pool_.name + "] " + who_ + ": the body is longer than its " +
+                           (response_.has_body() ? "Content-Length" : "status allows") +
+                           ", the rest is cut");
         cut_ = true;
         body = body.substr(0, *left_);
     }

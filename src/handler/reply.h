@@ -29,7 +29,7 @@ public:
     bool ended() const { return stage_ == Stage::ended; }
 
     // A piece of the program's output; dropped when the reply has ended. False when the reply has
-    // ended because of it: no more output can be of use.
+    // failed because of it.
     bool write(std::string_view bytes);
     // Its last piece, and how the program ended, if that is known. False when the reply has
     // failed because of it.

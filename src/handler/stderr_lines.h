@@ -3,7 +3,7 @@
 // Units    bytes.
 // Errors   none. A line longer than 64 KB is logged in pieces, each but the last marked "[...]".
 // What
-//          one request writes beyond 4 MB is dropped, which is logged: it must not fill the disk.
+//          one request writes beyond 1 MB is dropped, which is logged: it must not fill the disk.
 // Owner    the Task of the request.
 #pragma once
 
@@ -37,7 +37,7 @@ private:
     bool to_web_;
     std::string prefix_;
     std::string partial_;
-    std::size_t room_ = 4 << 20;  // bytes that are still passed on
+    std::size_t room_ = 1 << 20;  // bytes that are still passed on
 };
 
 }  // namespace handler

@@ -5,26 +5,38 @@
 
 #include <string>
 
-TEST_CASE("limits: stderr without end is dropped after 4 MB and said to be", "[limits]")
+TEST_CASE("limits: stderr without end is dropped after 1 MB and said to be", "[limits]")
 {
     const Server server;
     const Reply reply = server.act("text=fine&errfill=20000000");
     REQUIRE(reply.complete());
     CHECK(reply.body() == "fine");
     REQUIRE(server.wait_log("the rest of this request's stderr is dropped"));
-    CHECK(server.log().size() < (6U << 20));
+    CHECK(server.log().size() < (3U << 20));
 }
 
-TEST_CASE("limits: a program that writes on after its Content-Length is ended with a whole reply",
+TEST_CASE("limits: a program that writes on after its Content-Length has given a whole reply",
           "[limits]")
 {
-    const Server server({.pool = "workers = 1\n"});
+    const Server server({.pool = "workers = 1\nrequest_timeout = 1s\n"});
     const Reply reply = server.act("out=" + encode("Content-Length: 5\n\n12345and more") +
                                    "&fill=300000&sleep=60000");
     REQUIRE(reply.complete());
     CHECK(reply.body() == "12345");
     CHECK(wait_for([&] { return server.programs().empty(); }));
     CHECK(server.serves());
+}
+
+TEST_CASE("limits: one byte too many does not end the program", "[limits]")
+{
+    const Server server;
+    const std::string mark = server.directory() / "mark";
+    const Reply reply = server.act("out=" + encode("Content-Length: 2\n\nab\n") +
+                                   "&sleep=300&write=" + encode(mark));
+    REQUIRE(reply.complete());
+    CHECK(reply.body() == "ab");
+    CHECK(wait_for([&] { return exists(mark); }));
+    CHECK(server.log().find("longer than") == std::string::npos);
 }
 
 TEST_CASE("limits: a status without body ends the reply although the program writes one",
