@@ -178,6 +178,10 @@ std::string_view Parser::next_line()
         return {};
     }
     line = without_comment(line);
+    if (has_control(line)) {
+        problem(in_quotes(line) + " holds control characters: printable text only");
+        return {};
+    }
     if (line.size() > max_line) {
         problem("the line is too long: at most " + std::to_string(max_line) + " bytes");
         return {};

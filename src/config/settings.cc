@@ -205,13 +205,6 @@ auto visit_field(const Setting& setting, Target target, Use use)
         setting.field);
 }
 
-bool has_control(std::string_view value)
-{
-    return std::ranges::any_of(value, [](char c) {
-        return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f;
-    });
-}
-
 }  // namespace
 
 std::string_view environment_name(std::string_view key)

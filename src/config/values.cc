@@ -221,6 +221,13 @@ std::string in_quotes(std::string_view text)
            (text.size() > shown ? "...\"" : "\"");
 }
 
+bool has_control(std::string_view value)
+{
+    return std::ranges::any_of(value, [](char c) {
+        return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f;
+    });
+}
+
 std::string_view nearest(std::string_view word, std::span<const std::string_view> known)
 {
     std::string_view best;

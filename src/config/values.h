@@ -42,6 +42,9 @@ std::string format_words(std::span<const std::string> words);
 // `text` in double quotes, safe to show and cut to a sane length, for messages.
 std::string in_quotes(std::string_view text);
 
+// Control characters other than tab: no value has any.
+bool has_control(std::string_view value);
+
 // The word of `known` that is most like `word`; empty when none is alike enough to be meant.
 std::string_view nearest(std::string_view word, std::span<const std::string_view> known);
 

@@ -241,6 +241,14 @@ TEST_CASE("ini: a NUL byte is an error")
     CHECK_FALSE(IniFile("\xff\xfe[\0a\0]\0\n\0"s).ini.problems.empty());
 }
 
+TEST_CASE("ini: control characters are an error")
+{
+    CHECK(IniFile("[a]\nk = x\ry\n").problem() ==
+          "2: \"k = x\\x0Dy\" holds control characters: printable text only");
+    CHECK_THAT(IniFile("[a]\nk = \"x\v; y\"\n").problem(), Catch::Matchers::StartsWith("2: "));
+    CHECK(IniFile("[a]\nk = x\ty # \x1b\n").value() == "x\ty");
+}
+
 TEST_CASE("ini: an empty file has nothing and no problem")
 {
     CHECK(IniFile("").ini.problems.empty());

@@ -16,8 +16,7 @@ namespace {
 std::string page(const std::string& name)
 {
     const char* source = std::getenv("TRICORN_SRCDIR");
-    const std::string text =
-        read_file(std::string(source != nullptr ? source : ".") + "/man/" + name);
+    std::string text = read_file(std::string(source != nullptr ? source : ".") + "/man/" + name);
     REQUIRE_FALSE(text.empty());
     return text;
 }
