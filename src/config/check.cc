@@ -34,7 +34,7 @@ private:
     void check_owner(const Pool& pool);
     void check_user(const Pool& pool);
     void check_rlimits(const Pool& pool);
-    void check_format(const Pool& pool);
+    void check_access_log(const Pool& pool);
     std::optional<Identity> find(const Pool& pool,
                                  std::string_view user_key,
                                  const std::string& user,
@@ -75,9 +75,6 @@ void Checker::check_global()
     if (global.error_log == "syslog")
         draft_.problems.push_back({draft_.origins[{"global", "error_log"}].back(),
                                    "error_log: syslog is no file: write log_syslog = yes"});
-    else if (global.daemon && global.error_log == "-" && !global.log_syslog)
-        draft_.warnings.emplace_back("a daemon has no standard error: set error_log or log_syslog, "
-                                     "or the error log is lost");
 }
 
 void Checker::check_pool(const Pool& pool)
@@ -91,7 +88,7 @@ void Checker::check_pool(const Pool& pool)
     check_owner(pool);
     check_user(pool);
     check_rlimits(pool);
-    check_format(pool);
+    check_access_log(pool);
 }
 
 void Checker::check_cgi(const Pool& pool)
@@ -272,8 +269,12 @@ void Checker::check_rlimits(const Pool& pool)
     }
 }
 
-void Checker::check_format(const Pool& pool)
+void Checker::check_access_log(const Pool& pool)
 {
+    if (draft_.config.global.daemon && pool.access_log == "-")
+        draft_.warnings.push_back(origin(pool, "access_log").text() +
+                                  ": access_log: a daemon has no standard output, so this log is "
+                                  "lost: name a file, or syslog");
     if (const auto wrong = AccessLog::check_format(pool.access_log_format))
         problem(pool, "access_log_format", *wrong);
 }

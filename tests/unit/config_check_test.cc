@@ -254,13 +254,17 @@ TEST_CASE("config: others than root cannot change the user and are told so")
     CHECK(loaded.warnings[1] == site.conf() + ":5: group: ignored, only root can change it");
 }
 
-TEST_CASE("config: a daemon with its log on standard error is warned about")
+TEST_CASE("config: a daemon with its access log on standard output is warned about")
 {
     Site site;
-    site.file("[global]\ndaemon = yes\n" + site.pool("www"));
+    const std::string daemon = "[global]\ndaemon = yes\n";
+    site.file(daemon + site.pool("www", "access_log = -\n"));
     REQUIRE(site.load().warnings.size() == 1);
-    CHECK_THAT(site.load().warnings[0], Contains("standard error"));
-    site.file("[global]\ndaemon = yes\nlog_syslog = yes\n" + site.pool("www"));
+    CHECK_THAT(site.load().warnings[0],
+               Contains(":6: access_log: a daemon has no standard output"));
+    site.file(daemon + site.pool("www", "access_log = syslog\n"));
+    CHECK(site.load().warnings.empty());
+    site.file(site.pool("www", "access_log = -\n"));
     CHECK(site.load().warnings.empty());
 }
 
