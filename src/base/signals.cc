@@ -3,8 +3,11 @@
 #include "base/error.h"
 
 #include <csignal>
+#include <cstdint>
 
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 SignalQueue::SignalQueue(std::initializer_list<int> signals)
 {
@@ -29,10 +32,17 @@ std::optional<int> SignalQueue::next() noexcept
 
 void reset_signals() noexcept
 {
-    struct sigaction action = {};
+    // sigaction(2) by number: the library's function refuses the two signals that it keeps for
+    // threads, which may have been ignored by whoever started us, too, and programs inherit that.
+    struct {
+        std::uint64_t handler = 0;
+        std::uint64_t flags = 0;
+        std::uint64_t restorer = 0;
+        std::uint64_t mask = 0;
+    } action;
     for (int signo = 1; signo < NSIG; ++signo) {
-        action.sa_handler = signo == SIGPIPE ? SIG_IGN : SIG_DFL;
-        ::sigaction(signo, &action, nullptr);  // fails for KILL, STOP and libc's own, rightly
+        action.handler = signo == SIGPIPE ? 1 : 0;  // SIG_IGN, SIG_DFL
+        ::syscall(SYS_rt_sigaction, signo, &action, nullptr, sizeof action.mask);
     }
     sigset_t none;
     ::sigemptyset(&none);
