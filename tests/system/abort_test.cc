@@ -341,3 +341,19 @@ TEST_CASE("abort: the input flood of an aborted request does not make the server
     pause_for(Milliseconds{500});
     CHECK(cpu_ticks(worker) - before < 20);
 }
+
+TEST_CASE("abort: clients that leave in the middle of endless replies give their workers back",
+          "[abort]")
+{
+    const Server server;
+    for (int i = 0; i < 20; ++i) {
+        FastcgiClient client(server.address());
+        client.send(
+            server
+                .get("act", i % 2 == 0 ? "plain&fill=4000000000" : "plain&fill=50000&sleep=600000")
+                .bytes());
+        CHECK(client.read_record());
+    }
+    CHECK(wait_for([&] { return server.programs().empty(); }, soon));
+    CHECK(server.serves());
+}

@@ -263,5 +263,5 @@ TEST_CASE("errors: 100 failing requests of every kind leave the server as it was
     CHECK(server.serves());
     CHECK(server.workers() == std::vector<pid_t>{worker});
     CHECK(wait_for([&] { return open_descriptors(worker) == descriptors; }));
-    CHECK(children_of(worker).empty());
+    CHECK(wait_for([&] { return children_of(worker).empty(); }));
 }

@@ -1,6 +1,8 @@
 // load_test.cc - many requests at once: none is lost, mixed up or left without an answer.
 // Source   accept queues of pre-fork servers; CVE-2012-6687 (descriptors above FD_SETSIZE).
 #include "tests/catch.h"
+#include "tests/system/support/address.h"
+#include "tests/system/support/nginx.h"
 #include "tests/system/support/server.h"
 
 #include <atomic>
@@ -10,6 +12,7 @@
 #include <vector>
 
 #include <sys/resource.h>
+#include <unistd.h>
 
 namespace {
 
@@ -137,13 +140,46 @@ TEST_CASE("load: a worker without descriptors waits and serves later", "[load]")
     CHECK(wait_for([&] { return server.serves(); }));
 }
 
-TEST_CASE("load: when no process can be started the answer is 5xx and service returns", "[load]")
+TEST_CASE("load: when a program cannot be started the answer is 5xx and service returns", "[load]")
 {
-    if (is_root())
-        SKIP_TEST("root has no limit of processes");
-    const Server server({.pool = "rlimit_nproc = 1\n"});
-    const Reply reply = server.act("fork&end&text=x");
-    CHECK(reply.end != End::deadline);
+    if (!has_program("strace"))
+        SKIP_TEST("strace is not installed");
+    const Server configured;
+    const std::string address = "unix:" + configured.directory() / "other";
+    Command command;
+    // The first attempt of each process to start another one fails: also that of each worker.
+    command.arguments = {"strace",
+                         "-f",
+                         "-o",
+                         "/dev/null",
+                         "-e",
+                         "trace=clone,clone3,vfork,fork",
+                         "-e",
+                         "inject=clone,clone3,vfork,fork:error=EAGAIN:when=1",
+                         binary(),
+                         "-c",
+                         configured.configuration(),
+                         "-b",
+                         address,
+                         "-w",
+                         "1"};
+    Process process(command);
+    const auto status = [&] {
+        const int fd = try_connect(address);
+        if (fd < 0)
+            return 0;
+        ::close(fd);
+        return ask(address, configured.get("act", "text=x")).status();
+    };
+    int first = 0;
+    REQUIRE(wait_for([&] { return (first = status()) != 0; }));
+    CHECK(first >= 500);
+    CHECK(status() == 200);
+    process.signal(SIGTERM);
+    // strace does not hand signals on: it ends with its program.
+    for (const pid_t pid : children_of(process.pid()))
+        ::kill(pid, SIGTERM);
+    CHECK(process.wait().has_value());
 }
 
 TEST_CASE("load: a full error log does not stop service", "[load]")
