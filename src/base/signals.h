@@ -12,7 +12,7 @@
 class SignalQueue {
 public:
     // Blocks these signals, and these only, for the calling process.
-    explicit SignalQueue(std::initializer_list<int> signals);
+    SignalQueue(std::initializer_list<int> signals);
 
     int fd() const { return fd_.get(); }  // readable when a signal waits
 

@@ -22,6 +22,9 @@ namespace {
 // The longest sleep of the arbiter: how late it can be in noticing a silent worker.
 constexpr Duration tick{1'000};
 
+// A first boot that crashes is tried again until the back-off reaches this: 15 s in all.
+constexpr Duration patience{8'000};
+
 logging::Target log_target(const config::Global& global)
 {
     logging::Target target;
@@ -231,7 +234,12 @@ void Arbiter::worker_exited(const CrewMember& worker, const ExitStatus& status)
 void Arbiter::boot_failed(const CrewMember& worker, const ExitStatus& status)
 {
     Pool& policy = worker.service->policy;
-    if (!worker.state.booted && !persistent_ && mode_ == Mode::serving) {
+    // A worker that says why it cannot boot will not do better next time. One that was killed may
+    // have been unlucky; some seconds of it are enough.
+    const bool told_why =
+        !status.signalled && (status.code == exit_worker_boot || status.code == exit_handler_load);
+    const bool hopeless = told_why || policy.backoff() >= patience;
+    if (!worker.state.booted && !persistent_ && hopeless && mode_ == Mode::serving) {
         const bool load = !status.signalled && status.code == exit_handler_load;
         logging::critical("[%s] %s, giving up",
                           worker.service->config.name.c_str(),

@@ -246,7 +246,7 @@ TEST_CASE("errors: 100 failing requests of every kind leave the server as it was
     const Server server({.pool = "workers = 1\n"});
     REQUIRE(server.serves());
     const pid_t worker = server.worker();
-    const auto descriptors = open_descriptors(worker);
+    const auto descriptors = settled_descriptors(worker);
     server.add_program("noexec", "no interpreter line\n");
     const std::vector<std::string> steps{"exit=1",
                                          "kill=11",
@@ -262,6 +262,6 @@ TEST_CASE("errors: 100 failing requests of every kind leave the server as it was
     }
     CHECK(server.serves());
     CHECK(server.workers() == std::vector<pid_t>{worker});
-    CHECK(wait_for([&] { return open_descriptors(worker) == descriptors; }));
+    CHECK(settled_descriptors(worker) == descriptors);
     CHECK(wait_for([&] { return children_of(worker).empty(); }));
 }

@@ -198,12 +198,12 @@ TEST_CASE("load: memory and descriptors of a worker do not grow over 400 request
         REQUIRE(server.serves());
     const pid_t worker = server.worker();
     const long memory = resident_kilobytes(worker);
-    const auto descriptors = open_descriptors(worker);
+    const auto descriptors = settled_descriptors(worker);
     for (int i = 0; i < 400; ++i)
         REQUIRE(right(server, i));
     CHECK(server.workers() == std::vector<pid_t>{worker});
     CHECK(resident_kilobytes(worker) - memory < 1024);
-    CHECK(wait_for([&] { return open_descriptors(worker) == descriptors; }));
+    CHECK(settled_descriptors(worker) == descriptors);
 }
 
 TEST_CASE("chaos: good requests among bad and aborted ones are answered right", "[load]")

@@ -1,5 +1,7 @@
 #include "tests/system/support/address.h"
 
+#include "tests/system/support/wait.h"
+
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
@@ -83,7 +85,14 @@ int try_connect(const std::string& address)
 
 int connect_to(const std::string& address)
 {
-    const int fd = try_connect(address);
+    // A socket file is there a moment before anybody listens.
+    int fd = -1;
+    for (int attempt = 0; attempt < 50; ++attempt) {
+        fd = try_connect(address);
+        if (fd >= 0 || errno != ECONNREFUSED)
+            break;
+        pause_for(Milliseconds{20});
+    }
     if (fd < 0)
         throw std::system_error(errno, std::generic_category(), "connect " + address);
     return fd;

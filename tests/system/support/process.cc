@@ -263,6 +263,18 @@ std::size_t open_descriptors(pid_t pid)
     return entries(proc(pid, "fd")).size();
 }
 
+std::size_t settled_descriptors(pid_t pid)
+{
+    std::size_t count = open_descriptors(pid);
+    for (int steady = 0; steady < 10;) {
+        pause_for(Milliseconds{20});
+        const std::size_t now = open_descriptors(pid);
+        steady = now == count && children_of(pid).empty() ? steady + 1 : 0;
+        count = now;
+    }
+    return count;
+}
+
 long resident_kilobytes(pid_t pid)
 {
     const std::string status = read_file(proc(pid, "status"));

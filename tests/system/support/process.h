@@ -68,6 +68,8 @@ bool alive(pid_t pid);     // exists and is no zombie
 char state_of(pid_t pid);  // R S D Z T, 0 when gone
 std::string title_of(pid_t pid);
 std::size_t open_descriptors(pid_t pid);
+// The same once nothing has changed for a while: a worker closes things after its reply.
+std::size_t settled_descriptors(pid_t pid);
 long resident_kilobytes(pid_t pid);
 long cpu_ticks(pid_t pid);
 
