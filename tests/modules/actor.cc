@@ -62,6 +62,21 @@ int echo(const Call& call)
     return FCGX_GetError(call.in) == 0 ? 0 : 2;
 }
 
+// Reads all before it writes: nginx sends no more of a body once the reply has begun.
+int bounce(const Call& call)
+{
+    std::string body;
+    char buffer[5'000];
+    for (int size = 1; size > 0;) {
+        size = FCGX_GetStr(buffer, sizeof buffer, call.in);
+        body.append(buffer, static_cast<std::size_t>(size));
+    }
+    if (FCGX_GetError(call.in) != 0)
+        return 2;
+    begin(call);
+    return FCGX_PutStr(body.data(), static_cast<int>(body.size()), call.out) < 0 ? 1 : 0;
+}
+
 // So many megabytes of lines of ten bytes, each with its number.
 int megabytes(const Call& call)
 {
@@ -148,6 +163,7 @@ constexpr Act acts[] = {
     {"param", param},
     {"pid", pid},
     {"echo", echo},
+    {"bounce", bounce},
     {"megabytes", megabytes},
     {"complain", complain},
     {"status", status},

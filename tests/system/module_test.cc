@@ -1,5 +1,6 @@
 // module_test.cc - handler = module: what a module can do, and what it cannot do to the server.
 #include "tests/catch.h"
+#include "tests/system/support/nginx.h"
 #include "tests/system/support/server.h"
 
 #include <csignal>
@@ -309,6 +310,37 @@ TEST_CASE("modules: a module that cannot be loaded ends the start with status 4"
     const Finished header = refused(garbage, directory);
     CHECK(header.status == ExitStatus{4, 0});
     CHECK(contains(header.err, "invalid ELF header"));
+}
+
+// --- behind nginx -------------------------------------------------------------------------------
+
+TEST_CASE("modules: behind nginx uploads arrive and broken replies are seen as broken", "[modules]")
+{
+    if (!has_program("nginx") || !has_program("curl"))
+        SKIP_TEST("nginx or curl is not installed");
+    const Module module = actor();
+    const Server server({.pool = module.pool(socket_for_nginx())});
+    const Nginx nginx(server, R"(
+        location /streamed { @PARAMS@ fastcgi_request_buffering off; fastcgi_buffering off;
+                             fastcgi_pass unix:@SOCKET@; }
+        location / { @PARAMS@ fastcgi_pass unix:@SOCKET@; })");
+    const TempDir directory;
+    const std::string file = directory / "upload";
+    write_file(file, noise(5 << 20));
+    for (const char* path : {"/streamed", "/whole"}) {
+        const HttpAnswer bounced =
+            curl(nginx.url(path) + "?bounce", {"--data-binary", "@" + file}, default_patience * 3);
+        CHECK(bounced.exit == 0);
+        CHECK(bounced.status == 200);
+        CHECK((bounced.body == read_file(file)));
+        const HttpAnswer early = curl(
+            nginx.url(path) + "?text=early", {"--data-binary", "@" + file}, default_patience * 3);
+        CHECK(early.status == 200);
+        CHECK(early.body == "early");
+        CHECK(curl(nginx.url(path) + "?throw_early").status == 500);
+        const HttpAnswer late = curl(nginx.url(path) + "?throw_late");
+        CHECK((late.exit != 0 || late.status == 502));
+    }
 }
 
 // --- the examples -------------------------------------------------------------------------------
