@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
+#include <filesystem>
 #include <string>
 
 namespace {
@@ -20,6 +21,13 @@ public:
     std::string pool(const std::string& more = "") const
     {
         return "handler = module\nroot =\nmodule = " + file + "\n" + more;
+    }
+
+    // As an administrator should: beside the old one, and then in its place.
+    void replace(const std::string& built) const
+    {
+        write_file(file + ".new", read_file(build_file(built)), 0755);
+        std::filesystem::rename(file + ".new", file);
     }
 
 private:
@@ -310,6 +318,32 @@ TEST_CASE("modules: a module that cannot be loaded ends the start with status 4"
     const Finished header = refused(garbage, directory);
     CHECK(header.status == ExitStatus{4, 0});
     CHECK(contains(header.err, "invalid ELF header"));
+}
+
+TEST_CASE("modules: a reload loads the file that is there then", "[modules]")
+{
+    const Module module = actor();
+    const Server server({.pool = module.pool()});
+    CHECK(server.ask(server.get("m", "text=old")).body() == "old");
+    module.replace("examples/module/hello.so");
+    CHECK(server.ask(server.get("m", "text=old")).body() == "old");
+    server.signal(SIGHUP);
+    CHECK(wait_for([&] {
+        const Reply reply = server.ask(server.get("m", "text=old"));
+        return reply.complete() && contains(reply.body(), "Hello");
+    }));
+}
+
+TEST_CASE("modules: a reload with a module that cannot be loaded keeps the old one", "[modules]")
+{
+    const Module module = actor();
+    const Server server({.pool = module.pool()});
+    REQUIRE(server.wait_workers(2));
+    module.replace("tests/modules/init_fails.so");
+    server.signal(SIGHUP);
+    REQUIRE(server.wait_log("tricorn_init returned 7"));
+    for (int i = 0; i < 10; ++i)
+        CHECK(server.ask(server.get("m", "text=alive")).body() == "alive");
 }
 
 // --- behind nginx -------------------------------------------------------------------------------
