@@ -76,6 +76,8 @@ void SyncWorker::run()
         }
         take_signals();
     }
+    if (!stopping_)
+        accept_last();
     stop_accepting();
     finish_waiting();
 }
@@ -94,6 +96,14 @@ bool SyncWorker::accept_all()
     for (const auto& listener : setup_.listeners)
         any = (!retiring_ && accept_one(*listener)) || any;
     return any;
+}
+
+// The wake-up for a connection comes to one worker alone (EPOLLEXCLUSIVE). If it came to this one
+// just before it was retired, nobody else will look: so it looks once more.
+void SyncWorker::accept_last()
+{
+    for (const auto& listener : setup_.listeners)
+        accept_one(*listener);
 }
 
 bool SyncWorker::accept_one(const net::Listener& listener)

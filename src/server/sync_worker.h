@@ -34,6 +34,7 @@ private:
     };
 
     bool accept_all();
+    void accept_last();
     bool accept_one(const net::Listener& listener);
     void pause_accepting();
     void watch_listeners(bool on);

@@ -75,9 +75,7 @@ struct Site {
         std::filesystem::create_directories(dir / "outside");
         std::filesystem::create_directories(dir / "root-outside");
         write_file(dir / "root/ok.cgi", "#!/bin/sh\necho ok\n", 0755);
-        write_file(dir / "root/binary",
-                   "\177ELF",
-                   0755);
+        write_file(dir / "root/binary", "\177ELF", 0755);
         write_file(dir / "root/plain.txt", "secret", 0644);
         write_file(dir / "root/sub/deep/in.cgi", "#!/bin/sh\necho in\n", 0755);
         write_file(dir / "outside/evil.cgi", "#!/bin/sh\necho evil\n", 0755);
