@@ -323,8 +323,9 @@ TEST_CASE("modules: a module that cannot be loaded ends the start with status 4"
 TEST_CASE("modules: a reload loads the file that is there then", "[modules]")
 {
     const Module module = actor();
-    const Server server({.pool = module.pool()});
-    CHECK(server.ask(server.get("m", "text=old")).body() == "old");
+    const Server server({.pool = module.pool("workers = 1\n")});
+    // The only worker has loaded it now.
+    REQUIRE(server.ask(server.get("m", "text=old")).body() == "old");
     module.replace("examples/module/hello.so");
     CHECK(server.ask(server.get("m", "text=old")).body() == "old");
     server.signal(SIGHUP);
@@ -337,8 +338,8 @@ TEST_CASE("modules: a reload loads the file that is there then", "[modules]")
 TEST_CASE("modules: a reload with a module that cannot be loaded keeps the old one", "[modules]")
 {
     const Module module = actor();
-    const Server server({.pool = module.pool()});
-    REQUIRE(server.wait_workers(2));
+    const Server server({.pool = module.pool("workers = 1\n")});
+    REQUIRE(server.ask(server.get("m", "text=alive")).body() == "alive");
     module.replace("tests/modules/init_fails.so");
     server.signal(SIGHUP);
     REQUIRE(server.wait_log("tricorn_init returned 7"));
