@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstring>
 #include <system_error>
+#include <vector>
 
 #include <grp.h>
 #include <pwd.h>
@@ -18,6 +19,14 @@ namespace {
 // The memory behind argv and, right after it, environ: the one place that ps(1) reads.
 char* title_begin = nullptr;
 std::size_t title_room = 0;
+
+// The environment's new strings stay for good, also those that are unset later.
+char* keep(char* text)
+{
+    static auto* const kept = new std::vector<char*>;
+    kept->push_back(text);
+    return text;
+}
 
 bool all_digits(const std::string& text)
 {
@@ -66,7 +75,7 @@ void init_process_title(int argc, char** argv)
             end += std::strlen(*entry) + 1;
             title_room = static_cast<std::size_t>(end - title_begin);
         }
-        *entry = ::strdup(*entry);
+        *entry = keep(::strdup(*entry));
     }
 }
 

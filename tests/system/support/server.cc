@@ -56,6 +56,11 @@ void install_programs(const std::string& root)
 
 }  // namespace
 
+bool is_sanitized()
+{
+    return read_file(binary()).find("__asan_init") != std::string::npos;
+}
+
 std::string binary()
 {
     return from_environment("TRICORN", "./tricorn");

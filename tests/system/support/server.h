@@ -83,6 +83,7 @@ private:
 
 // Where things are: the environment of the test run says it.
 std::string binary();
+bool is_sanitized();  // the binary is built with AddressSanitizer
 std::string source_file(const std::string& name);
 std::string build_file(const std::string& name);
 
