@@ -142,7 +142,7 @@ TEST_CASE("load: a worker without descriptors waits and serves later", "[load]")
 
 TEST_CASE("load: when a program cannot be started the answer is 5xx and service returns", "[load]")
 {
-    if (!has_program("strace"))
+    if (!has_program("strace") || is_sanitized())
         SKIP_TEST("strace is not installed");
     const Server configured;
     const std::string address = "unix:" + configured.directory() / "other";
