@@ -22,11 +22,13 @@
 
 // The test program forks from threads, which its leak checker takes for leaks. It is the server's
 // that matters: that one is another program.
+// NOLINTBEGIN(bugprone-reserved-identifier,readability-identifier-naming)
 extern "C" const char* __asan_default_options();
-extern "C" const char* __asan_default_options()  // NOLINT(bugprone-reserved-identifier)
+extern "C" const char* __asan_default_options()
 {
     return "detect_leaks=0";
 }
+// NOLINTEND(bugprone-reserved-identifier,readability-identifier-naming)
 
 namespace {
 
