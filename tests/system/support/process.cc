@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <mutex>
 #include <set>
 #include <sstream>
 #include <system_error>
@@ -32,10 +33,34 @@ extern "C" const char* __asan_default_options()
 
 namespace {
 
-std::set<pid_t>& owned()
+// What Processes own. Tests start programs from several threads at once.
+class Owned {
+public:
+    void insert(pid_t pid)
+    {
+        const std::lock_guard lock(mutex_);
+        pids_.insert(pid);
+    }
+    void erase(pid_t pid)
+    {
+        const std::lock_guard lock(mutex_);
+        pids_.erase(pid);
+    }
+    bool contains(pid_t pid)
+    {
+        const std::lock_guard lock(mutex_);
+        return pids_.count(pid) != 0;
+    }
+
+private:
+    std::mutex mutex_;
+    std::set<pid_t> pids_;
+};
+
+Owned& owned()
 {
-    static std::set<pid_t> pids;
-    return pids;
+    static Owned all;
+    return all;
 }
 
 void become_subreaper()
@@ -302,7 +327,7 @@ std::vector<pid_t> adopted()
 {
     std::vector<pid_t> strays;
     for (const pid_t pid : children_of(::getpid())) {
-        if (owned().count(pid) != 0)
+        if (owned().contains(pid))
             continue;
         if (::waitpid(pid, nullptr, WNOHANG) == 0)
             strays.push_back(pid);
