@@ -247,18 +247,7 @@ void Checker::check_user(const Pool& pool)
 // request would fail.
 void Checker::check_rlimits(const Pool& pool)
 {
-    struct Limit {
-        const char* key;
-        __rlimit_resource_t resource;
-        std::optional<std::uint64_t> ResourceLimits::*value;
-    };
-    static constexpr Limit limits[] = {{"rlimit_cpu", RLIMIT_CPU, &ResourceLimits::cpu},
-                                       {"rlimit_as", RLIMIT_AS, &ResourceLimits::as},
-                                       {"rlimit_nproc", RLIMIT_NPROC, &ResourceLimits::nproc},
-                                       {"rlimit_nofile", RLIMIT_NOFILE, &ResourceLimits::nofile},
-                                       {"rlimit_fsize", RLIMIT_FSIZE, &ResourceLimits::fsize},
-                                       {"rlimit_core", RLIMIT_CORE, &ResourceLimits::core}};
-    for (const Limit& limit : limits) {
+    for (const ResourceLimit& limit : resource_limits) {
         rlimit now{};
         const auto& wanted = pool.rlimits.*limit.value;
         if (wanted && ::getrlimit(limit.resource, &now) == 0 && *wanted > now.rlim_max)

@@ -17,6 +17,7 @@
 #include <variant>
 #include <vector>
 
+#include <sys/resource.h>
 #include <sys/types.h>
 
 namespace config {
@@ -33,7 +34,8 @@ struct Global {
     bool allow_root = false;  // pools may run as root
 };
 
-// Limits of the kernel for each program, setrlimit(2); empty: as the server was started.
+// Limits of the kernel for each program, or for the worker when the handler runs in it,
+// setrlimit(2); empty: as the server was started.
 struct ResourceLimits {
     std::optional<std::uint64_t> cpu;     // seconds
     std::optional<std::uint64_t> as;      // bytes
@@ -41,6 +43,21 @@ struct ResourceLimits {
     std::optional<std::uint64_t> nofile;  // descriptors
     std::optional<std::uint64_t> fsize;   // bytes
     std::optional<std::uint64_t> core;    // bytes
+};
+
+// What each of them is to the administrator and to the kernel.
+struct ResourceLimit {
+    const char* key;
+    __rlimit_resource_t resource;
+    std::optional<std::uint64_t> ResourceLimits::*value;
+};
+inline constexpr ResourceLimit resource_limits[] = {
+    {"rlimit_cpu", RLIMIT_CPU, &ResourceLimits::cpu},
+    {"rlimit_as", RLIMIT_AS, &ResourceLimits::as},
+    {"rlimit_nproc", RLIMIT_NPROC, &ResourceLimits::nproc},
+    {"rlimit_nofile", RLIMIT_NOFILE, &ResourceLimits::nofile},
+    {"rlimit_fsize", RLIMIT_FSIZE, &ResourceLimits::fsize},
+    {"rlimit_core", RLIMIT_CORE, &ResourceLimits::core},
 };
 
 struct Pool {

@@ -43,6 +43,7 @@ int errno_for(StreamFailure why, bool reader)
     case StreamFailure::client_left: return reader ? ECONNRESET : EPIPE;
     case StreamFailure::protocol: return FCGX_PROTOCOL_ERROR;
     case StreamFailure::too_large: return EFBIG;
+    case StreamFailure::stopping: return ECANCELED;
     case StreamFailure::body_timeout:
     case StreamFailure::send_timeout:
     case StreamFailure::deadline: break;
@@ -122,7 +123,7 @@ struct Streams::Impl {
     void drain_output();
 
     void fail(StreamFailure why);
-    bool wait(TimePoint until);
+    std::optional<StreamFailure> wait(TimePoint give_up, StreamFailure late);
     std::optional<StreamFailure> client_failure() const;
 
     std::string_view buffered(FCGX_Stream& stream)
@@ -155,17 +156,21 @@ struct Streams::Impl {
     bool failed = false;
 };
 
-// One wait for the client; false when `until` has come.
-bool Streams::Impl::wait(TimePoint until)
+// One wait for the client: for `give_up` at most, which would be `late`.
+std::optional<StreamFailure> Streams::Impl::wait(TimePoint give_up, StreamFailure late)
 {
     const TimePoint now = Clock::now();
-    if (now >= until)
-        return false;
-    pollfd entry{client.fd(), client.poll_events(), 0};
-    if (::poll(&entry, 1, poll_timeout(std::min(until, now + limits.beat), now)) > 0)
-        client.note_poll(entry.revents);
-    owner.alive();
-    return true;
+    if (now >= limits.deadline)
+        return StreamFailure::deadline;
+    if (now >= give_up)
+        return late;
+    pollfd set[] = {{client.fd(), client.poll_events(), 0}, {limits.wake, POLLIN, 0}};
+    const TimePoint until = std::min({give_up, limits.deadline, now + limits.beat});
+    if (::poll(set, std::size(set), poll_timeout(until, now)) > 0 && set[0].revents != 0)
+        client.note_poll(set[0].revents);
+    if (!owner.alive())
+        return StreamFailure::stopping;
+    return std::nullopt;
 }
 
 std::optional<StreamFailure> Streams::Impl::client_failure() const
@@ -180,8 +185,9 @@ std::optional<StreamFailure> Streams::Impl::client_failure() const
 // The next piece of the request body, straight from the connection's buffer.
 void Streams::Impl::read()
 {
-    owner.alive();
     client.consume(std::exchange(lent, 0));
+    if (!owner.alive())
+        return fail(StreamFailure::stopping);
     client.receive();
     const TimePoint now = Clock::now();
     const TimePoint give_up = deadline_after(now, limits.body_timeout);
@@ -192,9 +198,8 @@ void Streams::Impl::read()
             return fail(*failure);
         if (client.body_ended())
             return close_stream(in, 0);
-        if (!wait(std::min(give_up, limits.deadline)))
-            return fail(limits.deadline <= give_up ? StreamFailure::deadline
-                                                   : StreamFailure::body_timeout);
+        if (const auto failure = wait(give_up, StreamFailure::body_timeout))
+            return fail(*failure);
     }
     const std::string_view body = client.body();
     received += body.size();
@@ -208,7 +213,8 @@ void Streams::Impl::read()
 
 void Streams::Impl::write(bool last)
 {
-    owner.alive();
+    if (!owner.alive())
+        return fail(StreamFailure::stopping);
     if (!owner.take_output(buffered(out), last))
         return fail(client_failure().value_or(StreamFailure::client_left));
     drain_output();
@@ -227,9 +233,8 @@ void Streams::Impl::drain_output()
     std::size_t left = client.output_left();
     TimePoint give_up = deadline_after(now, limits.send_timeout);
     while (client.output_pending() && !client.gone()) {
-        if (!wait(std::min(give_up, limits.deadline)))
-            return fail(limits.deadline <= give_up ? StreamFailure::deadline
-                                                   : StreamFailure::send_timeout);
+        if (const auto failure = wait(give_up, StreamFailure::send_timeout))
+            return fail(*failure);
         if (client.output_left() != left) {
             left = client.output_left();
             give_up = deadline_after(Clock::now(), limits.send_timeout);

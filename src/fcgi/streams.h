@@ -3,7 +3,8 @@
 // and writing wait, with the deadlines of the pool.
 // Units    sizes in bytes.
 // Errors   a stream that fails has FCGX_GetError(): ETIMEDOUT, EFBIG (body over the limit),
-//          ECONNRESET (in: client has left), EPIPE (out: likewise), FCGX_PROTOCOL_ERROR. What
+//          ECONNRESET (in: client has left), EPIPE (out: likewise), ECANCELED (the owner wants an
+//          end), FCGX_PROTOCOL_ERROR. What
 //          fails one of in and out fails the other too. The owner is told why, once.
 // Owner    the Task of the request; the connection and the StreamOwner outlive the streams.
 //          Not to be moved: the streams point into it.
@@ -27,10 +28,19 @@ struct StreamLimits {
     TimePoint deadline = never;     // of the whole request
     std::uint64_t max_body = 0;     // 0: no limit
     Duration beat{1'000};           // how often alive() is called while the streams wait
+    int wake = -1;                  // a descriptor: alive() is called when it is readable, too
     bool ignore_abort = false;      // writing goes on, to nowhere, when the client has left
 };
 
-enum class StreamFailure { client_left, protocol, body_timeout, send_timeout, deadline, too_large };
+enum class StreamFailure {
+    client_left,
+    protocol,
+    body_timeout,
+    send_timeout,
+    deadline,
+    too_large,
+    stopping,  // alive() has said so
+};
 
 // The other side of the streams.
 class StreamOwner {
@@ -45,8 +55,9 @@ public:
     // The request has failed; what the handler does now reaches nobody.
     virtual void stream_failed(StreamFailure why) = 0;
 
-    // With every piece read and written, and now and then while the streams wait.
-    virtual void alive() = 0;
+    // With every piece read and written, and now and then while the streams wait. False: the
+    // request must end now.
+    virtual bool alive() = 0;
 };
 
 class Streams {

@@ -62,10 +62,10 @@ Result<cgi::Script, cgi::Refusal> script_of(const config::Pool& pool, const fcgi
 
 }  // namespace
 
-ModuleHandler::ModuleHandler(const config::Pool& pool, std::function<void()> alive)
+ModuleHandler::ModuleHandler(const config::Pool& pool, Lifeline worker)
     : pool_(pool), rules_{pool.env, pool.pass_authorization}
 {
-    module_.alive = alive ? std::move(alive) : [] {};
+    module_.worker = std::move(worker);
     // libfcgi tells its programs the role, and some of them ask.
     rules_.env.emplace("FCGI_ROLE", "RESPONDER");
     void* const library = ::dlopen(loadable(pool.module).c_str(), RTLD_NOW | RTLD_LOCAL);

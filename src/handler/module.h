@@ -12,16 +12,14 @@
 #include "handler/handler.h"
 #include "handler/module_task.h"
 
-#include <functional>
 #include <memory>
 
 namespace handler {
 
 class ModuleHandler : public Handler {
 public:
-    // The pool outlives the handler. `alive` is called with every sign of life that a module
-    // gives: whatever it reads or writes, and while it waits for the client.
-    ModuleHandler(const config::Pool& pool, std::function<void()> alive);
+    // The pool outlives the handler.
+    ModuleHandler(const config::Pool& pool, Lifeline worker);
     // Calls tricorn_exit.
     ~ModuleHandler() override;
 

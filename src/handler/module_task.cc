@@ -12,7 +12,7 @@ namespace handler {
 
 namespace {
 
-fcgi::StreamLimits limits_of(const config::Pool& pool, TimePoint now)
+fcgi::StreamLimits limits_of(const config::Pool& pool, int wake, TimePoint now)
 {
     fcgi::StreamLimits limits;
     limits.body_timeout = pool.body_timeout;
@@ -21,6 +21,7 @@ fcgi::StreamLimits limits_of(const config::Pool& pool, TimePoint now)
     limits.max_body = pool.max_body_size;
     if (pool.timeout.count() > 0)
         limits.beat = pool.timeout / 2;
+    limits.wake = wake;
     limits.ignore_abort = pool.ignore_client_abort;
     return limits;
 }
@@ -59,8 +60,8 @@ ModuleTask::ModuleTask(const config::Pool& pool,
                        cgi::Environment environment,
                        TimePoint now)
     : pool_(pool), client_(client), module_(module), environment_(std::move(environment)),
-      streams_(client, limits_of(pool, now), *this), reply_(pool, client, outcome_, pool.module),
-      errors_(pool, client, pool.module, ::getpid())
+      streams_(client, limits_of(pool, module.worker.wake, now), *this),
+      reply_(pool, client, outcome_, pool.module), errors_(pool, client, pool.module, ::getpid())
 {
     outcome_.script = pool.module;
 }
@@ -194,6 +195,7 @@ void ModuleTask::stream_failed(fcgi::StreamFailure why)
         fail(504, "ran longer than " + over("request_timeout", pool_.request_timeout));
         return;
     case fcgi::StreamFailure::too_large: fail(413, "the body is larger than max_body_size"); return;
+    case fcgi::StreamFailure::stopping: fail(503, "the server is stopping"); return;
     }
 }
 

@@ -27,10 +27,18 @@ namespace handler {
 // int tricorn_handle(FCGX_ParamArray envp, FCGX_Stream *in, FCGX_Stream *out, FCGX_Stream *err)
 using ModuleEntry = int (*)(char**, FCGX_Stream*, FCGX_Stream*, FCGX_Stream*);
 
+// A module keeps its worker to itself for the whole of a request; by this the two stay in touch.
+struct Lifeline {
+    // Called with every sign of life that a module gives: whatever it reads or writes, and while
+    // it waits for the client. False: the server stops at once.
+    std::function<bool()> alive = [] { return true; };
+    int wake = -1;  // a descriptor that is readable when alive() has news
+};
+
 // What a loaded module is to a request.
 struct Module {
     ModuleEntry handle = nullptr;
-    std::function<void()> alive;  // called with every sign of life
+    Lifeline worker;
 };
 
 class ModuleTask : public Task, private fcgi::StreamOwner {
@@ -54,7 +62,7 @@ private:
     bool take_output(std::string_view bytes, bool last) override;
     void take_errors(std::string_view bytes) override { errors_.feed(bytes); }
     void stream_failed(fcgi::StreamFailure why) override;
-    void alive() override { module_.alive(); }
+    bool alive() override { return module_.worker.alive(); }
 
     void fail(int status, const std::string& reason);
     void abandon(int status);

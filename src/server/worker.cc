@@ -11,7 +11,6 @@
 #include <chrono>
 #include <climits>
 #include <csignal>
-#include <functional>
 #include <random>
 #include <utility>
 
@@ -19,6 +18,7 @@
 #include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -29,13 +29,12 @@ namespace {
 // With timeout = 0 nobody watches, but the loop still turns over to notice a dead parent.
 constexpr Duration wait_without_timeout{500};
 
-std::unique_ptr<handler::Handler> make_handler(const config::Pool& pool,
-                                               std::function<void()> alive)
+std::unique_ptr<handler::Handler> make_handler(const config::Pool& pool, handler::Lifeline worker)
 {
     switch (pool.handler) {
     case config::HandlerKind::cgi: return std::make_unique<cgi::CgiHandler>(pool);
     case config::HandlerKind::module:
-        return std::make_unique<handler::ModuleHandler>(pool, std::move(alive));
+        return std::make_unique<handler::ModuleHandler>(pool, std::move(worker));
     }
     throw StartError(exit_handler_load, "this handler is not built in");
 }
@@ -79,7 +78,12 @@ void Worker::init_process()
     drop_privileges();
     if (!follow_parent(setup_.arbiter, death_signal(pool())))
         throw StartError(exit_worker_boot, "the arbiter is gone");
-    handler_ = make_handler(pool(), [this] { notify(Clock::now()); });
+    const auto alive = [this] {
+        notify(Clock::now());
+        take_signals();
+        return !stopping_;
+    };
+    handler_ = make_handler(pool(), {alive, signals_->fd()});
 
     notify(Clock::now());
     setup_.slot.booted();
@@ -90,10 +94,25 @@ void Worker::init_process()
 void Worker::drop_privileges()
 {
     ::umask(pool().umask);
+    if (pool().handler == config::HandlerKind::module)
+        limit_resources();
     if (setup_.identity)
         become(*setup_.identity);
     if (pool().no_new_privs && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         throw_errno("no_new_privs");
+}
+
+// A module has no process of its own that they could be for.
+void Worker::limit_resources() const
+{
+    for (const config::ResourceLimit& wanted : config::resource_limits) {
+        const auto& value = pool().rlimits.*wanted.value;
+        if (!value)
+            continue;
+        const rlimit limit{*value, *value};
+        if (::setrlimit(wanted.resource, &limit) != 0)
+            throw_errno(wanted.key);
+    }
 }
 
 // Listeners of other pools, the other workers' channels, the arbiter's own descriptors.

@@ -71,6 +71,7 @@ protected:
 
 private:
     void drop_privileges();
+    void limit_resources() const;
     void close_what_is_not_ours() const;
 
     std::uint64_t served_ = 0;

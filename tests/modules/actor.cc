@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 namespace {
@@ -149,6 +150,15 @@ int hang(const Call&)
         ::pause();
 }
 
+int descriptors(const Call& call)
+{
+    rlimit limit{};
+    ::getrlimit(RLIMIT_NOFILE, &limit);
+    begin(call);
+    FCGX_FPrintF(call.out, "%lu %lu", limit.rlim_cur, limit.rlim_max);
+    return 0;
+}
+
 int silent(const Call&)
 {
     return 0;
@@ -173,6 +183,7 @@ constexpr Act acts[] = {
     {"throw_late", throw_late},
     {"crash", crash},
     {"hang", hang},
+    {"descriptors", descriptors},
     {"silent", silent},
 };
 

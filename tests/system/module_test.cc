@@ -294,6 +294,27 @@ TEST_CASE("modules: a request is finished when the server is stopped gently", "[
     CHECK(server.process().wait() == ExitStatus{0, 0});
 }
 
+TEST_CASE("modules: a quick stop ends a module that waits for its client", "[modules]")
+{
+    const Module module = actor();
+    Server server({.pool = module.pool("workers = 1\n")});
+    FastcgiClient client(server.address());
+    REQUIRE(client.send(server.post("m", "echo", "abc").head()));
+    REQUIRE(server.wait_workers(1));
+    pause_for(Milliseconds{200});
+    server.signal(SIGINT);
+    CHECK(client.read_reply().status() == 503);
+    CHECK(server.process().wait() == ExitStatus{0, 0});
+    CHECK_FALSE(contains(server.log(), "SIGKILL"));
+}
+
+TEST_CASE("modules: resource limits of the pool hold for the worker", "[modules]")
+{
+    const Module module = actor();
+    const Server server({.pool = module.pool("rlimit_nofile = 64\n")});
+    CHECK(server.ask(server.get("m", "descriptors")).body() == "64 64");
+}
+
 TEST_CASE("modules: a module that cannot be loaded ends the start with status 4", "[modules]")
 {
     const TempDir directory;

@@ -98,7 +98,11 @@ private:
            bool whole)
         : pool(std::move(with))
     {
-        module = {entry, [this] { ++beats; }};
+        const auto alive = [this] {
+            ++beats;
+            return true;
+        };
+        module = {entry, {alive, -1}};
         begin(pairs, whole ? wire::stream(wire::stdin_stream, 1, body) : body);
         auto environment = cgi::build_environment(client->params(), cgi::Script(), {});
         REQUIRE(environment);

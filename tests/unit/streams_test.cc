@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <sys/socket.h>
+#include <unistd.h>
 
 namespace {
 
@@ -54,7 +55,11 @@ public:
     }
     void take_errors(std::string_view bytes) override { errors += bytes; }
     void stream_failed(StreamFailure why) override { failures.push_back(why); }
-    void alive() override { ++beats; }
+    bool alive() override
+    {
+        ++beats;
+        return !stopping && beats != stop_at_beat;
+    }
 
     std::optional<fcgi::Streams> streams;
     FCGX_Stream* in = nullptr;
@@ -66,6 +71,8 @@ public:
     int writes = 0;
     int beats = 0;
     bool refuse = false;
+    bool stopping = false;
+    int stop_at_beat = 0;
 };
 
 std::string body_of(std::string_view bytes, std::size_t record_size = 65'535)
@@ -236,6 +243,43 @@ TEST_CASE("streams: a request past its deadline cannot read or write", "[streams
     FCGX_PutS("x", writes.out);
     CHECK(FCGX_FFlush(writes.out) == -1);
     CHECK(writes.failures == std::vector{StreamFailure::deadline});
+}
+
+TEST_CASE("streams: an owner that stops ends reading and writing", "[streams]")
+{
+    Exchange reads(wire::record(wire::stdin_stream, 1, "half"));
+    CHECK(FCGX_GetChar(reads.in) == 'h');
+    reads.stopping = true;
+    char buffer[100];
+    CHECK(FCGX_GetStr(buffer, 100, reads.in) == 3);
+    CHECK(FCGX_GetError(reads.in) == ECANCELED);
+    CHECK(reads.failures == std::vector{StreamFailure::stopping});
+
+    Exchange writes(body_of("body"));
+    writes.stopping = true;
+    FCGX_PutS("x", writes.out);
+    CHECK(FCGX_FFlush(writes.out) == -1);
+    CHECK(FCGX_GetError(writes.out) == ECANCELED);
+    CHECK(writes.failures == std::vector{StreamFailure::stopping});
+}
+
+TEST_CASE("streams: what wakes the owner interrupts a wait", "[streams]")
+{
+    int ends[2];
+    REQUIRE(::pipe(ends) == 0);
+    fcgi::StreamLimits limits;
+    limits.beat = 1h;
+    limits.body_timeout = 1h;
+    limits.wake = ends[0];
+    Exchange exchange(wire::record(wire::stdin_stream, 1, "half"), limits);
+    char buffer[4];
+    CHECK(FCGX_GetStr(buffer, 4, exchange.in) == 4);
+    exchange.stop_at_beat = exchange.beats + 2;  // the read that begins, and the wait in it
+    REQUIRE(::write(ends[1], "!", 1) == 1);
+    CHECK(FCGX_GetChar(exchange.in) == EOF);
+    CHECK(exchange.failures == std::vector{StreamFailure::stopping});
+    ::close(ends[0]);
+    ::close(ends[1]);
 }
 
 TEST_CASE("streams: a body over the limit is an error", "[streams]")

@@ -77,7 +77,7 @@ NO_SANITIZE bool prepare(const Exec& exec)
         return false;
     for (std::size_t i = 0; i < exec.limit_count; ++i) {
         const rlimit limit{exec.limits[i].value, exec.limits[i].value};
-        if (::setrlimit(static_cast<__rlimit_resource_t>(exec.limits[i].resource), &limit) != 0)
+        if (::setrlimit(exec.limits[i].resource, &limit) != 0)
             return false;
     }
     // The one signal that workers ignore; what is ignored stays so across exec.
@@ -150,16 +150,9 @@ Spawner::Spawner(const config::ResourceLimits& limits)
         throw_errno("/dev/null");
     if (stack_ == MAP_FAILED)
         throw_errno("stack for new programs");
-    const auto add = [this](int resource, const std::optional<std::uint64_t>& value) {
-        if (value)
-            limits_.push_back({resource, *value});
-    };
-    add(RLIMIT_CPU, limits.cpu);
-    add(RLIMIT_AS, limits.as);
-    add(RLIMIT_NPROC, limits.nproc);
-    add(RLIMIT_NOFILE, limits.nofile);
-    add(RLIMIT_FSIZE, limits.fsize);
-    add(RLIMIT_CORE, limits.core);
+    for (const config::ResourceLimit& limit : config::resource_limits)
+        if (const auto& value = limits.*limit.value)
+            limits_.push_back({limit.resource, *value});
 }
 
 Spawner::~Spawner()

@@ -61,7 +61,7 @@ public:
     Result<Child, int> spawn(const Script& script, const Environment& environment, bool body);
 
     struct Limit {
-        int resource;
+        __rlimit_resource_t resource;
         rlim_t value;
     };
 
