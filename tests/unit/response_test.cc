@@ -377,6 +377,15 @@ TEST_CASE("response: a header up to the limit passes and a larger one is refused
     CHECK(contains(refusal(std::string(1000, '\n').insert(0, "A:1"), {1, false, false}), "larger"));
 }
 
+TEST_CASE("response: a header of 500 lines passes and one line more is refused", "[response]")
+{
+    std::string lines;
+    for (int i = 0; i < 500; ++i)
+        lines += "X: y\n";
+    CHECK(reply(lines + "\n").verdict == Verdict::complete);
+    CHECK(contains(refusal("X: y\n" + lines + "\n"), "more than 500 lines"));
+}
+
 TEST_CASE("response: lenient mode takes output without a header as the body", "[response]")
 {
     for (const std::string_view output : {"just text",

@@ -12,6 +12,9 @@ namespace cgi {
 
 namespace {
 
+// Far beyond what any program needs, and web servers have such a limit, too.
+constexpr std::size_t max_lines = 500;
+
 // RFC 9110 section 5.6.2: what a field name is made of.
 constexpr std::array<bool, 256> token_bytes = [] {
     std::array<bool, 256> table{};
@@ -121,6 +124,10 @@ Response::Step Response::take_line(std::string_view line)
             return Step::done;
         reason_ = "the output begins with a blank line";
         return rules_.lenient ? Step::done : Step::bad;
+    }
+    if (lines_ > max_lines) {
+        reason_ = "the header has more than " + std::to_string(max_lines) + " lines";
+        return Step::bad;
     }
     if (lines_ == 1 && line.starts_with("HTTP/"))
         return take_http_line(line);
