@@ -10,6 +10,7 @@
 
 #include <cstdio>
 #include <exception>
+#include <sstream>
 #include <string>
 
 namespace {
@@ -52,7 +53,9 @@ int run(int argc, char** argv, Daemon& daemon)
 
 int fail(const char* text, int code, Daemon& daemon)
 {
-    std::fprintf(stderr, "tricorn: %s\n", text);
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);)
+        std::fprintf(stderr, "tricorn: %s\n", line.c_str());
     daemon.report(code);
     return code;
 }
