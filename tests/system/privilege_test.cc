@@ -95,9 +95,10 @@ TEST_CASE("privileges: two pools run as two users", "[privilege]")
         SKIP_TEST("needs root");
     const TempDir directory;
     const std::string other = directory / "other";
-    const Server server(
-        {.more = "[other]\nhandler = cgi\nscript = " + build_file("tests/data/cgi/act") +
-                 "\nbind = unix:" + other + "\nuser = nobody\nworkers = 1\n"});
+    const std::string program = directory / "act";
+    write_file(program, read_file(build_file("tests/data/cgi/act")), 0755);
+    const Server server({.more = "[other]\nhandler = cgi\nscript = " + program +
+                                 "\nbind = unix:" + other + "\nuser = nobody\nworkers = 1\n"});
     CHECK(ids_of(server, "Uid") == four_times(::getpwnam(pool_user())->pw_uid));
     const Reply reply = ask("unix:" + other, server.get("act", "plain&ids"));
     CHECK(entry(reply.body(), "Uid") == four_times(::getpwnam("nobody")->pw_uid));
