@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -41,6 +42,20 @@ gid_t find_group(const std::string& group)
     if (all_digits(group))
         return static_cast<gid_t>(std::stoul(group));
     throw StartError(exit_config, "group: there is no group '" + group + "'");
+}
+
+std::vector<gid_t> groups_of(const std::string& user, gid_t gid)
+{
+    if (user.empty())
+        return {gid};
+    int count = 32;
+    std::vector<gid_t> groups(static_cast<std::size_t>(count));
+    while (::getgrouplist(user.c_str(), gid, groups.data(), &count) < 0) {
+        groups.resize(std::max(groups.size() * 2, static_cast<std::size_t>(count)));
+        count = static_cast<int>(groups.size());
+    }
+    groups.resize(static_cast<std::size_t>(count));
+    return groups;
 }
 
 }  // namespace
@@ -101,13 +116,14 @@ Identity find_identity(const std::string& user, const std::string& group)
     }
     if (!group.empty())
         identity.gid = find_group(group);
+    identity.groups = groups_of(identity.user, identity.gid);
     return identity;
 }
 
 void become(const Identity& identity)
 {
-    if (::initgroups(identity.user.c_str(), identity.gid) != 0)
-        throw_errno("initgroups for user " + identity.user);
+    if (::setgroups(identity.groups.size(), identity.groups.data()) != 0)
+        throw_errno("setgroups for user " + identity.user);
     if (::setresgid(identity.gid, identity.gid, identity.gid) != 0)
         throw_errno("setgid to " + std::to_string(identity.gid));
     if (::setresuid(identity.uid, identity.uid, identity.uid) != 0)

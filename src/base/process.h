@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include <sys/types.h>
 
@@ -32,15 +33,16 @@ void set_process_title(const std::string& title) noexcept;
 struct Identity {
     uid_t uid = 0;
     gid_t gid = 0;
-    std::string user;  // for initgroups(3)
+    std::string user;
+    std::vector<gid_t> groups = {};  // all of them, gid included
 };
 
-// Looks a user up, by name or number, and its group unless one is named. Throws StartError
-// (configuration) that says what is unknown.
+// Looks a user up, by name or number, its group unless one is named, and its other groups. Throws
+// StartError (configuration) that says what is unknown.
 Identity find_identity(const std::string& user, const std::string& group);
 
-// Becomes that user for good: initgroups, gid, uid; then reads everything back. Throws
-// std::system_error; the caller must end the process.
+// Becomes that user for good: groups, gid, uid; then reads everything back. Looks nothing up, so it
+// works in a chroot. Throws std::system_error; the caller must end the process.
 void become(const Identity& identity);
 
 // Asks for `signo` when the parent dies, and answers false if it is dead already. After become():

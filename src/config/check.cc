@@ -2,6 +2,8 @@
 
 #include "base/error.h"
 #include "base/process.h"
+#include "config/check_privileges.h"
+#include "config/inside.h"
 #include "log/access_log.h"
 #include "net/address.h"
 
@@ -35,6 +37,8 @@ private:
     void check_user(const Pool& pool);
     void check_rlimits(const Pool& pool);
     void check_access_log(const Pool& pool);
+    // Which of them a pool's workers will be in; empty: none.
+    const std::string& chroot(const Pool& pool) const { return root_ ? pool.chroot : none_; }
     std::optional<Identity> find(const Pool& pool,
                                  std::string_view user_key,
                                  const std::string& user,
@@ -44,9 +48,11 @@ private:
     Origin origin(const Pool& pool, std::string_view key) const;
     void problem(const Pool& pool, std::string_view key, const std::string& text);
     void missing(const Pool& pool, const std::string& text);
+    void warning(const Pool& pool, std::string_view key, const std::string& text);
 
     Draft& draft_;
     bool root_;
+    const std::string none_;
     std::map<std::string, std::string> addresses_;  // normalised: where it was bound first
 };
 
@@ -69,6 +75,11 @@ void Checker::missing(const Pool& pool, const std::string& text)
     draft_.problems.push_back({origin(pool, ""), "[" + pool.name + "]: " + text});
 }
 
+void Checker::warning(const Pool& pool, std::string_view key, const std::string& text)
+{
+    draft_.warnings.push_back(origin(pool, key).text() + ": " + std::string(key) + ": " + text);
+}
+
 void Checker::check_global()
 {
     const Global& global = draft_.config.global;
@@ -87,6 +98,11 @@ void Checker::check_pool(const Pool& pool)
     check_bind(pool);
     check_owner(pool);
     check_user(pool);
+    check_privileges(
+        pool,
+        root_,
+        [&](std::string_view key, const std::string& text) { problem(pool, key, text); },
+        [&](std::string_view key, const std::string& text) { warning(pool, key, text); });
     check_rlimits(pool);
     check_access_log(pool);
 }
@@ -119,16 +135,16 @@ void Checker::check_module(const Pool& pool)
 
 void Checker::check_root(const Pool& pool)
 {
+    const std::string name = where(chroot(pool), pool.root);
     struct stat status {};
-    if (::stat(pool.root.c_str(), &status) != 0)
-        problem(pool, "root", pool.root + ": " + errno_text(errno) + ": name a directory");
+    if (!stat_inside(chroot(pool), pool.root, status))
+        problem(pool, "root", name + ": " + errno_text(errno) + ": name a directory");
     else if (!S_ISDIR(status.st_mode))
-        problem(pool, "root", pool.root + " is not a directory: for one program use script");
+        problem(pool, "root", name + " is not a directory: for one program use script");
     else if ((status.st_mode & S_IWOTH) != 0 && (status.st_mode & S_ISVTX) == 0)
         problem(pool,
                 "root",
-                pool.root + " can be written by everybody, who could put programs there: "
-                            "chmod o-w it");
+                name + " can be written by everybody, who could put programs there: chmod o-w it");
 }
 
 void Checker::check_file(const Pool& pool,
@@ -136,15 +152,16 @@ void Checker::check_file(const Pool& pool,
                          const std::string& path,
                          mode_t bits)
 {
+    const std::string name = where(chroot(pool), path);
     struct stat status {};
-    if (::stat(path.c_str(), &status) != 0)
-        problem(pool, key, path + ": " + errno_text(errno) + ": name a file");
+    if (!stat_inside(chroot(pool), path, status))
+        problem(pool, key, name + ": " + errno_text(errno) + ": name a file");
     else if (!S_ISREG(status.st_mode))
-        problem(pool, key, path + " is not a regular file");
+        problem(pool, key, name + " is not a regular file");
     else if ((status.st_mode & bits) == 0)
         problem(pool,
                 key,
-                path + (bits == 0111 ? " is not executable: chmod +x it"
+                name + (bits == 0111 ? " is not executable: chmod +x it"
                                      : " is not readable: chmod +r it"));
 }
 
@@ -224,13 +241,8 @@ void Checker::check_owner(const Pool& pool)
 
 void Checker::check_user(const Pool& pool)
 {
-    if (!root_) {
-        for (const std::string_view key : {"user", "group"})
-            if (!(key == "user" ? pool.user : pool.group).empty())
-                draft_.warnings.push_back(origin(pool, key).text() + ": " + std::string(key) +
-                                          ": ignored, only root can change it");
+    if (!root_)
         return;
-    }
     const auto identity = find(pool, "user", pool.user, "group", pool.group);
     if (!identity || draft_.config.global.allow_root)
         return;
@@ -261,9 +273,9 @@ void Checker::check_rlimits(const Pool& pool)
 void Checker::check_access_log(const Pool& pool)
 {
     if (draft_.config.global.daemon && pool.access_log == "-")
-        draft_.warnings.push_back(origin(pool, "access_log").text() +
-                                  ": access_log: a daemon has no standard output, so this log is "
-                                  "lost: name a file, or syslog");
+        warning(pool,
+                "access_log",
+                "a daemon has no standard output, so this log is lost: name a file, or syslog");
     if (const auto wrong = AccessLog::check_format(pool.access_log_format))
         problem(pool, "access_log_format", *wrong);
 }

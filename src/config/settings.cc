@@ -68,6 +68,14 @@ Problem set_field(const Setting& setting, std::string_view value, int& to)
     return problem;
 }
 
+Problem set_field(const Setting& /*setting*/, std::string_view value, std::optional<int>& to)
+{
+    if (!value.empty())
+        return store(parse_nice(value), to);
+    to.reset();
+    return std::nullopt;
+}
+
 Problem set_field(const Setting& setting, std::string_view value, std::uint64_t& to)
 {
     return store(setting.type == Type::size ? parse_size(value, setting.range)
@@ -158,6 +166,11 @@ std::string format_field(const Setting& setting, int value)
 {
     return value == 0 && setting.by_default == automatic ? std::string(automatic)
                                                          : std::to_string(value);
+}
+
+std::string format_field(const Setting& /*setting*/, std::optional<int> value)
+{
+    return value ? std::to_string(*value) : "";
 }
 
 std::string format_field(const Setting& setting, std::uint64_t value)

@@ -79,7 +79,10 @@ struct Pool {
 
     std::string user;
     std::string group;
+    std::string chroot;  // root directory of workers and programs; paths above lie inside
+    std::string chdir;   // working directory of workers
     mode_t umask = 022;
+    std::optional<int> nice;  // empty: as the server was started
 
     int workers = 0;  // set by finish(): 2 x CPUs + 1, at least 2, at most 32
     std::string worker_class = "sync";
@@ -120,12 +123,14 @@ struct Config {
 enum class Scope { global, pool };
 
 // How a value is written. text: as it is; path: made absolute; log: a path or "-" or "syslog";
-// seconds: a duration kept in whole seconds; words: several values; address: words for bind.
+// seconds: a duration kept in whole seconds; words: several values; address: words for bind;
+// nice: a number that may be negative.
 enum class Type {
     text,
     path,
     log,
     number,
+    nice,
     size,
     duration,
     seconds,
@@ -149,6 +154,7 @@ using Field = std::variant<std::monostate,
                            std::string Pool::*,
                            std::vector<std::string> Pool::*,
                            int Pool::*,
+                           std::optional<int> Pool::*,
                            std::uint64_t Pool::*,
                            mode_t Pool::*,
                            Duration Pool::*,

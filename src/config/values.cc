@@ -97,6 +97,17 @@ Result<std::uint64_t, std::string> parse_number(std::string_view text, Range ran
     return *value;
 }
 
+Result<int, std::string> parse_nice(std::string_view text)
+{
+    static constexpr std::uint64_t most_favoured = 20;  // below zero
+    static constexpr std::uint64_t least_favoured = 19;
+    const bool negative = text.starts_with('-');
+    const auto value = digits(text.substr(negative ? 1 : 0));
+    if (!value || *value > (negative ? most_favoured : least_favoured))
+        return in_quotes(text) + " is no nice value: from -20, which needs root, to 19";
+    return negative ? -static_cast<int>(*value) : static_cast<int>(*value);
+}
+
 Result<std::uint64_t, std::string> parse_size(std::string_view text, Range range)
 {
     // k and K, m and M, g and G are taken alike; what is printed is k, M, G.

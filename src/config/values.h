@@ -23,6 +23,7 @@ struct Range {
 };
 
 Result<std::uint64_t, std::string> parse_number(std::string_view text, Range range);
+Result<int, std::string> parse_nice(std::string_view text);
 Result<std::uint64_t, std::string> parse_size(std::string_view text, Range range);
 Result<Duration, std::string> parse_duration(std::string_view text, Range milliseconds);
 Result<mode_t, std::string> parse_mode(std::string_view text);

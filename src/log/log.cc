@@ -298,4 +298,9 @@ void release_syslog()
     ::openlog(syslog_ident, LOG_PID, LOG_DAEMON);
 }
 
+void connect_syslog()
+{
+    ::openlog(syslog_ident, LOG_PID | LOG_NDELAY, LOG_DAEMON);
+}
+
 }  // namespace logging

@@ -58,4 +58,8 @@ int descriptor() noexcept;
 // syslog is one of them. It is made anew with the next line.
 void release_syslog();
 
+// To be called before a process enters a chroot, where the way to syslog may be missing: connects
+// now. When syslog is started anew, later lines get there only if the chroot has a /dev/log.
+void connect_syslog();
+
 }  // namespace logging

@@ -70,8 +70,6 @@ protected:
     bool stopping_ = false;  // end what is there, too
 
 private:
-    void drop_privileges();
-    void limit_resources() const;
     void close_what_is_not_ours() const;
 
     std::uint64_t served_ = 0;

@@ -5,6 +5,7 @@
 #include "tests/catch.h"
 #include "tests/unit/support.h"
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -33,6 +34,18 @@ TEST_CASE("process: an unknown user or group is named in the error", "[process]"
                       "group: there is no group 'no-such-group'");
     CHECK(find_identity("root", "").uid == 0);
     CHECK(find_identity("0", "").user == "root");
+}
+
+TEST_CASE("process: an identity has all groups of its user and the group that was named",
+          "[process]")
+{
+    const Identity root = find_identity("root", "");
+    CHECK(std::count(root.groups.begin(), root.groups.end(), root.gid) == 1);
+    const Identity other = find_identity("root", "12345");
+    CHECK(other.gid == 12345);
+    CHECK(std::count(other.groups.begin(), other.groups.end(), gid_t{12345}) == 1);
+    // Nobody is named, so nobody's other groups are taken.
+    CHECK(find_identity("", "12345").groups == std::vector<gid_t>{12345});
 }
 
 TEST_CASE("process: a child of another parent is told that its parent is gone", "[process]")

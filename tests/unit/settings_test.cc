@@ -84,6 +84,24 @@ TEST_CASE("settings: numbers are digits within their range")
     CHECK(parse_number("0", range).error() == "\"0\" is out of range: from 1 to 100");
 }
 
+TEST_CASE("settings: nice values go from -20 to 19")
+{
+    CHECK(parse_nice("-20").value() == -20);
+    CHECK(parse_nice("0").value() == 0);
+    CHECK(parse_nice("19").value() == 19);
+    for (const char* text : {"", "-", "-21", "20", "+5", "--5", "5 ", "x", "-99999999999999999999"})
+        CHECK_FALSE(parse_nice(text));
+    CHECK(parse_nice("20").error() == "\"20\" is no nice value: from -20, which needs root, to 19");
+}
+
+TEST_CASE("settings: a nice value is none until it is set")
+{
+    CHECK_FALSE(Pool().nice);
+    CHECK(pool_with("nice", "-5").nice == -5);
+    CHECK(round_trip("nice", "-5") == "-5");
+    CHECK(round_trip("nice", "") == "");
+}
+
 TEST_CASE("settings: modes are octal up to 0777")
 {
     CHECK(parse_mode("0660").value() == 0660);

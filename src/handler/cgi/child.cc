@@ -39,6 +39,14 @@ bool open_pipe(Pipe& pipe)
     return true;
 }
 
+// What a program reads that gets no body. A chroot may have no /dev/null.
+UniqueFd open_nothing()
+{
+    UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    Pipe empty;
+    return null || !open_pipe(empty) ? std::move(null) : std::move(empty.read);
+}
+
 bool set_nonblocking(const UniqueFd& fd)
 {
     return ::fcntl(fd.get(), F_SETFL, O_NONBLOCK) == 0;
@@ -138,15 +146,14 @@ std::optional<ExitStatus> Child::exit_status() const noexcept
 }
 
 Spawner::Spawner(const config::ResourceLimits& limits)
-    : null_(::open("/dev/null", O_RDONLY | O_CLOEXEC)),
-      stack_(::mmap(nullptr,
-                    stack_size,
-                    PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK,
-                    -1,
-                    0))
+    : nothing_(open_nothing()), stack_(::mmap(nullptr,
+                                              stack_size,
+                                              PROT_READ | PROT_WRITE,
+                                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK,
+                                              -1,
+                                              0))
 {
-    if (!null_)
+    if (!nothing_)
         throw_errno("/dev/null");
     if (stack_ == MAP_FAILED)
         throw_errno("stack for new programs");
@@ -176,7 +183,7 @@ Result<Child, int> Spawner::spawn(const Script& script, const Environment& envir
               script.interpreted,
               argv,
               environment.envp(),
-              {body ? in.read.get() : null_.get(), out.write.get(), err.write.get()},
+              {body ? in.read.get() : nothing_.get(), out.write.get(), err.write.get()},
               limits_.data(),
               limits_.size(),
               ::getpid(),

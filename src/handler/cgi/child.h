@@ -57,7 +57,7 @@ public:
     Spawner& operator=(const Spawner&) = delete;
     ~Spawner();
 
-    // Without a body the program's stdin is /dev/null.
+    // Without a body the program's stdin is /dev/null, or an empty pipe where there is none.
     Result<Child, int> spawn(const Script& script, const Environment& environment, bool body);
 
     struct Limit {
@@ -66,7 +66,7 @@ public:
     };
 
 private:
-    UniqueFd null_;
+    UniqueFd nothing_;  // to read
     void* stack_;
     std::vector<Limit> limits_;
 };

@@ -1,0 +1,74 @@
+#include "server/privileges.h"
+
+#include "base/error.h"
+#include "log/log.h"
+
+#include <cerrno>
+#include <ctime>
+
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace server {
+
+namespace {
+
+// A module has no process of its own that they could be for.
+void limit_resources(const config::Pool& pool)
+{
+    for (const config::ResourceLimit& wanted : config::resource_limits) {
+        const auto& value = pool.rlimits.*wanted.value;
+        if (!value)
+            continue;
+        const rlimit limit{*value, *value};
+        if (::setrlimit(wanted.resource, &limit) != 0)
+            throw_errno(wanted.key);
+    }
+}
+
+void change_root(const std::string& directory)
+{
+    // What is outside and will be needed: the time zone of log lines, and the way to syslog.
+    ::tzset();
+    logging::connect_syslog();
+    if (::chroot(directory.c_str()) != 0)
+        throw_errno("chroot to " + directory);
+    // A working directory outside would be a way out.
+    if (::chdir("/") != 0)
+        throw_errno("the root directory of the chroot " + directory);
+}
+
+void set_nice(int nice, bool root)
+{
+    errno = 0;
+    const int present = ::getpriority(PRIO_PROCESS, 0);
+    if (!root && errno == 0 && nice < present)
+        return;
+    if (::setpriority(PRIO_PROCESS, 0, nice) != 0)
+        throw_errno("nice " + std::to_string(nice) +
+                    (errno == EACCES ? " (this needs the capability CAP_SYS_NICE)" : ""));
+}
+
+}  // namespace
+
+void drop_privileges(const config::Pool& pool, const std::optional<Identity>& identity)
+{
+    const bool root = ::geteuid() == 0;
+    if (pool.handler == config::HandlerKind::module)
+        limit_resources(pool);
+    if (root && !pool.chroot.empty())
+        change_root(pool.chroot);
+    if (!pool.chdir.empty() && ::chdir(pool.chdir.c_str()) != 0)
+        throw_errno("chdir to " + pool.chdir);
+    ::umask(pool.umask);
+    if (pool.nice)
+        set_nice(*pool.nice, root);
+    if (identity)
+        become(*identity);
+    if (pool.no_new_privs && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        throw_errno("no_new_privs");
+}
+
+}  // namespace server
