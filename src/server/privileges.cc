@@ -69,6 +69,10 @@ void drop_privileges(const config::Pool& pool, const std::optional<Identity>& id
         become(*identity);
     if (pool.no_new_privs && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         throw_errno("no_new_privs");
+    // Programs of the same user may not look into their worker. A module is inside, and its core
+    // dumps may be wanted.
+    if (pool.handler == config::HandlerKind::cgi && ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+        throw_errno("no core dumps");
 }
 
 }  // namespace server
