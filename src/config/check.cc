@@ -129,6 +129,8 @@ void Checker::check_module(const Pool& pool)
         check_file(pool, "module", pool.module, 0444);
     if (!pool.root.empty())
         problem(pool, "root", "is for handler = cgi: remove it");
+    if (pool.owner_check)
+        problem(pool, "owner_check", "is for handler = cgi: remove it");
     if (!pool.script.empty())
         problem(pool, "script", "is for handler = cgi: remove it");
 }

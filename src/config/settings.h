@@ -70,6 +70,7 @@ struct Pool {
     std::string mount;                            // URI prefix that maps to root or script
     std::vector<std::string> allowed_paths;       // fnmatch(3) patterns of whole paths; empty: all
     std::vector<std::string> allowed_extensions;  // ".cgi" ".pl"; empty: all
+    bool owner_check = false;                     // suexec's rules for programs
 
     std::vector<std::string> bind;  // addresses as written
     int backlog = 2048;

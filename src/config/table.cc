@@ -50,6 +50,8 @@ const Setting table[] = {
      .help = "patterns of the programs that may run"},
     {.key = "allowed_extensions", .type = Type::words, .field = &Pool::allowed_extensions,
      .help = "endings of the programs that may run"},
+    {.key = "owner_check", .type = Type::flag, .field = &Pool::owner_check, .by_default = "no",
+     .help = "programs must belong to the pool's user and be writable by nobody else"},
 
     {.key = "bind", .type = Type::address, .field = &Pool::bind, .option = "bind", .letter = 'b',
      .argument = "ADDRESS",

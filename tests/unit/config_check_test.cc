@@ -106,6 +106,8 @@ TEST_CASE("config: root script and module exclude one another")
           "4: root: is for handler = cgi: remove it");
     CHECK(site.mistakes_of(begin + script + module + "handler = module\n") ==
           "3: script: is for handler = cgi: remove it");
+    CHECK(site.mistakes_of(begin + module + "owner_check = yes\nhandler = module\n") ==
+          "4: owner_check: is for handler = cgi: remove it");
 }
 
 TEST_CASE("config: what a pool serves has to exist and be of the right kind")

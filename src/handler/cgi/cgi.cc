@@ -6,13 +6,19 @@
 
 #include <cerrno>
 
+#include <unistd.h>
+
 namespace cgi {
 
 namespace {
 
 ScriptRules script_rules(const config::Pool& pool)
 {
-    return {pool.root, pool.script, pool.mount, pool.allowed_paths, pool.allowed_extensions};
+    ScriptRules rules{
+        pool.root, pool.script, pool.mount, pool.allowed_paths, pool.allowed_extensions};
+    if (pool.owner_check)
+        rules.owner = {::geteuid(), ::getegid()};
+    return rules;
 }
 
 // The machine is out of something now and may have it again soon; or the program is at fault.

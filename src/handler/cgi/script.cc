@@ -228,6 +228,11 @@ std::optional<Result<Script, Refusal>> Resolver::look_at(const std::string& name
     script.directory = open(directory_of(name, "."), O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (!script.directory)
         return refusal_for(errno, script.path);
+    if (!rules_.owner)
+        return script;
+    if (const auto wrong =
+            check_owner(*rules_.owner, script.file.get(), script.directory.get(), script.path))
+        return Refusal{403, in_quotes(script.path) + ": owner_check: " + *wrong};
     return script;
 }
 

@@ -8,6 +8,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "fcgi/params.h"
+#include "handler/cgi/owner.h"
 #include "handler/cgi/root.h"
 #include "handler/cgi/sent_path.h"
 
@@ -38,6 +39,7 @@ struct ScriptRules {
     std::string mount;                            // URI prefix; "/" maps every URI path to the root
     std::vector<std::string> allowed_paths;       // fnmatch(3); '*' does not match a slash
     std::vector<std::string> allowed_extensions;  // ".cgi", compared byte by byte
+    std::optional<Owner> owner = {};              // of programs, by suexec's rules; empty: anybody
     bool use_openat2 = true;                      // false: as on a kernel without it
 };
 

@@ -1,0 +1,45 @@
+// owner_test.cc - owner_check: programs of others are refused, and the client learns no reason.
+// Source   suexec's checks 116 to 120.
+#include "tests/catch.h"
+#include "tests/system/support/server.h"
+
+#include <string>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+TEST_CASE("owner: programs of the pool's user run and those of others are refused", "[privilege]")
+{
+    const Server server({.pool = "owner_check = yes\n"});
+    const std::string program = server.root() + "/act";
+    if (is_root()) {  // who has installed it
+        const Reply reply = server.act("text=x");
+        CHECK(reply.status() == 403);
+        CHECK(reply.body() == "403 Forbidden\n");
+        CHECK(server.wait_log("'" + program +
+                              "': owner_check: the program belongs to user 0 and group 0, and not "
+                              "to the pool's user "));
+        give_to_pool(program);
+    }
+    CHECK(server.act("text=x").body() == "x");
+}
+
+TEST_CASE("owner: what others can write and what changes the user is refused", "[privilege]")
+{
+    const Server server({.pool = "owner_check = yes\n"});
+    const std::string program = server.root() + "/act";
+    give_to_pool(program);
+    REQUIRE(server.act("text=x").status() == 200);
+    REQUIRE(::chmod(program.c_str(), 0775) == 0);
+    CHECK(server.act("text=x").status() == 403);
+    CHECK(server.wait_log("owner_check: the program can be written by its group or by others"));
+    REQUIRE(::chmod(program.c_str(), 04755) == 0);
+    CHECK(server.act("text=x").status() == 403);
+    CHECK(server.wait_log("owner_check: the program is set-user-ID or set-group-ID"));
+    REQUIRE(::chmod(program.c_str(), 0755) == 0);
+    REQUIRE(::chmod(server.root().c_str(), 0775) == 0);
+    CHECK(server.act("text=x").status() == 403);
+    CHECK(server.wait_log("owner_check: the program's directory can be written"));
+    REQUIRE(::chmod(server.root().c_str(), 0755) == 0);
+    CHECK(server.act("text=x").status() == 200);
+}
