@@ -6,6 +6,7 @@
 #include "config/inside.h"
 #include "log/access_log.h"
 #include "net/address.h"
+#include "net/peers.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -33,6 +34,7 @@ private:
     void check_file(const Pool& pool, std::string_view key, const std::string& path, mode_t bits);
     void check_lookup(const Pool& pool);
     void check_bind(const Pool& pool);
+    void check_peers(const Pool& pool);
     void check_owner(const Pool& pool);
     void check_user(const Pool& pool);
     void check_rlimits(const Pool& pool);
@@ -46,6 +48,7 @@ private:
                                  const std::string& group);
 
     Origin origin(const Pool& pool, std::string_view key) const;
+    Origin origin(const Pool& pool, std::string_view key, std::size_t word) const;
     void problem(const Pool& pool, std::string_view key, const std::string& text);
     void missing(const Pool& pool, const std::string& text);
     void warning(const Pool& pool, std::string_view key, const std::string& text);
@@ -63,6 +66,14 @@ Origin Checker::origin(const Pool& pool, std::string_view key) const
     if (found == draft_.origins.end())
         found = draft_.origins.find({pool.name, ""});
     return found == draft_.origins.end() ? Origin{"pool " + pool.name, 0} : found->second.back();
+}
+
+// The same for one of several values.
+Origin Checker::origin(const Pool& pool, std::string_view key, std::size_t word) const
+{
+    const auto found = draft_.origins.find({pool.name, std::string(key)});
+    return found != draft_.origins.end() && word < found->second.size() ? found->second[word]
+                                                                        : origin(pool, key);
 }
 
 void Checker::problem(const Pool& pool, std::string_view key, const std::string& text)
@@ -96,6 +107,7 @@ void Checker::check_pool(const Pool& pool)
         check_cgi(pool);
     check_lookup(pool);
     check_bind(pool);
+    check_peers(pool);
     check_owner(pool);
     check_user(pool);
     check_privileges(
@@ -191,11 +203,8 @@ void Checker::check_bind(const Pool& pool)
     if (pool.bind.empty())
         missing(pool,
                 "listens nowhere: set bind, such as unix:/run/tricorn/" + pool.name + ".sock");
-    const auto known = draft_.origins.find({pool.name, "bind"});
     for (std::size_t i = 0; i < pool.bind.size(); ++i) {
-        const Origin where = known != draft_.origins.end() && i < known->second.size()
-                                 ? known->second[i]
-                                 : origin(pool, "bind");
+        const Origin where = origin(pool, "bind", i);
         const auto address = net::Address::parse(pool.bind[i]);
         if (!address) {
             draft_.problems.push_back({where, "bind: " + address.error()});
@@ -208,6 +217,18 @@ void Checker::check_bind(const Pool& pool)
                                        "bind: " + pool.bind[i] + " is already bound by pool " +
                                            earlier->second + ": each address goes to one pool"});
     }
+}
+
+void Checker::check_peers(const Pool& pool)
+{
+    for (std::size_t i = 0; i < pool.allowed_clients.size(); ++i)
+        if (const auto network = net::Network::parse(pool.allowed_clients[i]); !network)
+            draft_.problems.push_back(
+                {origin(pool, "allowed_clients", i), "allowed_clients: " + network.error()});
+    for (std::size_t i = 0; i < pool.allowed_users.size(); ++i)
+        if (const auto user = net::parse_user(pool.allowed_users[i]); !user)
+            draft_.problems.push_back(
+                {origin(pool, "allowed_users", i), "allowed_users: " + user.error()});
 }
 
 // Looks users up; a failure is reported at the key that is to blame.

@@ -77,6 +77,8 @@ struct Pool {
     mode_t listen_mode = 0660;
     std::string listen_owner;
     std::string listen_group;
+    std::vector<std::string> allowed_clients;  // addresses and networks, for TCP; empty: all
+    std::vector<std::string> allowed_users;    // names and numbers, for Unix sockets; empty: all
 
     std::string user;
     std::string group;

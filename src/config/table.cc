@@ -65,6 +65,10 @@ const Setting table[] = {
      .help = "owner of unix sockets"},
     {.key = "listen_group", .type = Type::text, .field = &Pool::listen_group,
      .help = "group of unix sockets"},
+    {.key = "allowed_clients", .type = Type::words, .field = &Pool::allowed_clients,
+     .help = "addresses and networks that may connect by TCP"},
+    {.key = "allowed_users", .type = Type::words, .field = &Pool::allowed_users,
+     .help = "users whose processes may connect to unix sockets"},
 
     {.key = "user", .type = Type::text, .field = &Pool::user, .option = "user", .letter = 'u',
      .argument = "USER", .help = "run workers and programs as USER"},

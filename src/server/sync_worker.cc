@@ -128,6 +128,8 @@ bool SyncWorker::accept_one(const net::Listener& listener)
     case net::Accepted::Outcome::accepted: break;
     }
     starved_ = false;
+    if (!admits(accepted.fd.get(), listener.is_tcp()))
+        return true;
     const TimePoint now = Clock::now();
     const fcgi::ConnectionLimits limits{
         pool().max_params_size, static_cast<unsigned>(pool().workers), listener.is_tcp()};

@@ -27,6 +27,9 @@ namespace {
 // With timeout = 0 nobody watches, but the loop still turns over to notice a dead parent.
 constexpr Duration wait_without_timeout{500};
 
+// Of log lines about connections that are refused.
+constexpr Duration strangers_interval{10'000};
+
 std::unique_ptr<handler::Handler> make_handler(const config::Pool& pool, handler::Lifeline worker)
 {
     switch (pool.handler) {
@@ -55,7 +58,8 @@ std::uint64_t with_jitter(std::uint64_t limit, std::uint64_t jitter)
 }  // namespace
 
 Worker::Worker(const WorkerSetup& setup)
-    : setup_(setup),
+    : setup_(setup), peers_(setup.pool.allowed_clients, setup.pool.allowed_users),
+      strangers_(strangers_interval),
       max_requests_(with_jitter(setup.pool.max_requests, setup.pool.max_requests_jitter))
 {
 }
@@ -124,6 +128,21 @@ bool Worker::parent_alive() const
 Duration Worker::longest_wait() const
 {
     return pool().timeout.count() > 0 ? pool().timeout / 2 : wait_without_timeout;
+}
+
+bool Worker::admits(int connection, bool tcp)
+{
+    const auto stranger = peers_.stranger(connection, tcp);
+    if (!stranger)
+        return true;
+    if (const auto held = strangers_.pass(Clock::now()))
+        logging::warning("[%s] a connection was refused: %s is not in %s%s",
+                         pool().name.c_str(),
+                         stranger->c_str(),
+                         tcp ? "allowed_clients" : "allowed_users",
+                         *held == 0 ? ""
+                                    : (" (and " + std::to_string(*held) + " before it)").c_str());
+    return false;
 }
 
 void Worker::take_signals()

@@ -8,11 +8,13 @@
 
 #include "base/process.h"
 #include "base/signals.h"
+#include "base/throttle.h"
 #include "base/unique_fd.h"
 #include "config/settings.h"
 #include "handler/handler.h"
 #include "log/access_log.h"
 #include "net/listener.h"
+#include "net/peers.h"
 #include "server/scoreboard.h"
 
 #include <memory>
@@ -52,6 +54,9 @@ protected:
     // How long the worker may sleep without a beat.
     Duration longest_wait() const;
 
+    // False, and a line in the log, when whoever has connected may not.
+    bool admits(int connection, bool tcp);
+
     // Deals with the signals and messages that wait.
     void take_signals();
     void take_messages();
@@ -72,6 +77,8 @@ protected:
 private:
     void close_what_is_not_ours() const;
 
+    net::Peers peers_;
+    Throttle strangers_;
     std::uint64_t served_ = 0;
     std::uint64_t max_requests_ = 0;  // with jitter; 0: no limit
 };
