@@ -32,6 +32,13 @@ struct Global {
     bool log_syslog = false;         // error log to syslog instead
     bool daemon = false;
     bool allow_root = false;  // pools may run as root
+
+    // Commands for /bin/sh at events of the server; empty: none.
+    std::string on_ready;
+    std::string on_reload;
+    std::string on_worker_exit;
+    std::string on_stop;
+    Duration hook_timeout{30'000};
 };
 
 // Limits of the kernel for each program, or for the worker when the handler runs in it,
@@ -152,6 +159,7 @@ using Environment = std::map<std::string, std::string>;
 using Field = std::variant<std::monostate,
                            std::string Global::*,
                            bool Global::*,
+                           Duration Global::*,
                            HandlerKind Pool::*,
                            StderrTarget Pool::*,
                            std::string Pool::*,

@@ -52,12 +52,15 @@ Arbiter::Arbiter(config::Loaded loaded, Daemon& daemon)
 int Arbiter::run()
 {
     start();
-    while (mode_ == Mode::serving || !crew_->empty()) {
+    while (mode_ == Mode::serving || !crew_->empty() || !hooks_.empty()) {
         manage_workers();
         sleep();
         take_signals();
         crew_->note_booted(Clock::now());
         murder_workers();
+        hooks_.tend(Clock::now());
+        if (mode_ == Mode::serving && hooks_.stop_over())
+            stop(true);
         report();
     }
     logging::info("stopped");
@@ -75,6 +78,7 @@ void Arbiter::start()
     logging::info("tricorn " PACKAGE_VERSION " starts, process %d", ::getpid());
     if (!loaded_.config.global.pid.empty())
         pid_file_ = PidFile(loaded_.config.global.pid);
+    hooks_.configure(loaded_.config.global);
     init_signals();
     create_listeners();
     set_process_title("tricorn: arbiter");
@@ -114,7 +118,7 @@ void Arbiter::create_listeners()
 void Arbiter::sleep()
 {
     const TimePoint now = Clock::now();
-    const TimePoint until = std::min(now + tick, next_watchdog_);
+    const TimePoint until = std::min({now + tick, next_watchdog_, hooks_.next_deadline()});
     pollfd set[] = {{signals_->fd(), POLLIN, 0}, {wakeup_.get(), POLLIN, 0}};
     ::poll(set, std::size(set), poll_timeout(until, now));
     eventfd_t count = 0;
@@ -207,14 +211,15 @@ void Arbiter::for_each_service(const std::function<void(const std::shared_ptr<Se
 void Arbiter::reap_workers()
 {
     crew_->note_booted(Clock::now());  // what a worker managed before it ended counts
-    crew_->reap([this](const CrewMember& worker, const ExitStatus& status) {
-        worker_exited(worker, status);
-    });
+    crew_->reap([this](const CrewMember& worker,
+                       const ExitStatus& status) { worker_exited(worker, status); },
+                [this](pid_t pid, const ExitStatus& status) { return hooks_.ended(pid, status); });
 }
 
 void Arbiter::worker_exited(const CrewMember& worker, const ExitStatus& status)
 {
     const WorkerReport report = worker.slot->report(Clock::now());
+    hooks_.worker_exited(worker.service->config.name, worker.state.pid, report.requests, status);
     if (status.clean()) {
         logging::info("%s has ended", worker.name().c_str());
         return;
@@ -277,6 +282,7 @@ void Arbiter::reload()
         close_unshared(next, services_);
         log_lines(error.what());
         logging::error("the configuration was not reloaded, the old one stays in use");
+        hooks_.reload_failed();
         net::notify::ready("The last reload failed, see the log; the old configuration is in use");
     }
 }
@@ -306,6 +312,7 @@ void Arbiter::commit(config::Loaded fresh, Services next)
     close_unshared(services_, next);
     services_ = std::move(next);
     loaded_ = std::move(fresh);
+    hooks_.configure(loaded_.config.global);
     ready_ = false;
     persistent_ = true;
     logging::info("configuration reloaded");
@@ -341,12 +348,16 @@ void Arbiter::resize(bool more)
     }
 }
 
-// Gracefully: workers finish what they have. At once: their requests are ended; this also hurries
-// a graceful stop that is under way.
+// Gracefully: workers finish what they have, once on_stop has told whoever sends requests. At once:
+// their requests are ended; this also hurries a graceful stop that is under way.
 void Arbiter::stop(bool graceful)
 {
-    if (mode_ == Mode::serving) {
+    if (mode_ == Mode::serving)
         net::notify::stopping();
+    hooks_.stop(graceful);
+    if (graceful && hooks_.stop_runs())
+        return;
+    if (mode_ == Mode::serving) {
         close_unshared(services_, {});
         activated_.clear();
         for (const auto& service : services_)
@@ -390,6 +401,7 @@ void Arbiter::report()
                              std::to_string(count) + " workers";
     net::notify::ready(text);
     logging::info("ready");
+    hooks_.ready();
 }
 
 }  // namespace server

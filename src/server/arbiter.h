@@ -12,6 +12,7 @@
 #include "base/unique_fd.h"
 #include "config/config.h"
 #include "server/crew.h"
+#include "server/hooks.h"
 #include "server/pool.h"
 #include "server/service.h"
 
@@ -64,6 +65,7 @@ private:
     Services services_;
     Services removed_;  // pools that a reload took away, until their workers are gone
     std::unique_ptr<Crew> crew_;
+    Hooks hooks_;
 
     Mode mode_ = Mode::serving;
     bool ready_ = false;       // the present configuration serves

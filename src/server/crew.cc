@@ -146,7 +146,8 @@ void Crew::kill(pid_t pid)
 
 // --- reaping ------------------------------------------------------------------------------------
 
-void Crew::reap(const std::function<void(CrewMember, const ExitStatus&)>& ended)
+void Crew::reap(const std::function<void(CrewMember, const ExitStatus&)>& ended,
+                const std::function<bool(pid_t, const ExitStatus&)>& other)
 {
     for (;;) {
         siginfo_t info{};
@@ -159,9 +160,10 @@ void Crew::reap(const std::function<void(CrewMember, const ExitStatus&)>& ended)
         if (!worker && info.si_code == CLD_KILLED && info.si_status == SIGKILL &&
             ::getpgid(pid) == pid)
             ::kill(-pid, SIGKILL);
+        const ExitStatus status{info.si_code != CLD_EXITED, info.si_status};
+        const bool known = worker || (has_ended(info) && other(pid, status));
         ::waitid(P_PID, static_cast<id_t>(pid), &info, any_change | WNOHANG);
 
-        const ExitStatus status{info.si_code != CLD_EXITED, info.si_status};
         if (worker && has_ended(info))
             ended(take_out(pid), status);
         else if (worker)
@@ -169,7 +171,7 @@ void Crew::reap(const std::function<void(CrewMember, const ExitStatus&)>& ended)
                              find(pid)->name().c_str(),
                              info.si_code == CLD_STOPPED ? "stopped" : "continued",
                              signal_name(info.si_status).c_str());
-        else
+        else if (!known)
             logging::debug("process %d, not a worker, %s", pid, describe(status).c_str());
     }
 }

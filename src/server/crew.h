@@ -53,8 +53,10 @@ public:
     void abort(pid_t pid, TimePoint now);   // ABRT: it is stuck
     void kill(pid_t pid);                   // KILL
 
-    // Reaps all children that have ended; `ended` is told of each worker.
-    void reap(const std::function<void(CrewMember, const ExitStatus&)>& ended);
+    // Reaps all children that have ended; `ended` is told of each worker, `other` of each child
+    // that is none, while its number is still its own, and answers whether it knows it.
+    void reap(const std::function<void(CrewMember, const ExitStatus&)>& ended,
+              const std::function<bool(pid_t, const ExitStatus&)>& other);
 
     const std::list<CrewMember>& members() const { return members_; }
 
