@@ -28,7 +28,7 @@ fcgi::StreamLimits limits_of(const config::Pool& pool, int wake, TimePoint now)
 
 std::string over(const char* what, Duration limit)
 {
-    return std::string(what) + " (" + std::to_string(limit.count()) + " ms)";
+    return std::string(what) + " (" + config::format_duration(limit) + ")";
 }
 
 // The exception that is being handled, in words for the log.
@@ -91,7 +91,7 @@ bool ModuleTask::done() const
 void ModuleTask::stop(TimePoint now)
 {
     if (!called_)
-        fail(503, "the server is stopping");
+        fail(503, "its worker had to end");
     called_ = true;
     send_deadline_ = now;
 }
@@ -195,7 +195,7 @@ void ModuleTask::stream_failed(fcgi::StreamFailure why)
         fail(504, "ran longer than " + over("request_timeout", pool_.request_timeout));
         return;
     case fcgi::StreamFailure::too_large: fail(413, "the body is larger than max_body_size"); return;
-    case fcgi::StreamFailure::stopping: fail(503, "the server is stopping"); return;
+    case fcgi::StreamFailure::stopping: fail(503, "its worker had to end"); return;
     }
 }
 

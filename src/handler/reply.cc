@@ -145,13 +145,9 @@ void Reply::fail(int status, const std::string& reason)
                                : stage_ == Stage::body ? "transfer aborted"
                                                        : "ended after its reply";
     if (!reason.empty())
-        logging::warning("[%s] %s%s%s: %s: %s",
-                         pool_.name.c_str(),
-                         who_.c_str(),
-                         who_.empty() ? "" : ", ",
-                         request_line(client_.params()).c_str(),
-                         effect.c_str(),
-                         reason.c_str());
+        logging::write(status >= 500 ? logging::Level::error : logging::Level::warning,
+                       "[" + pool_.name + "] " + who_ + (who_.empty() ? "" : ", ") +
+                           request_line(client_.params()) + ": " + effect + ": " + reason);
     if (stage_ == Stage::header) {
         const std::string reply = error_reply(status);
         const std::size_t header_size = reply.find("\r\n\r\n") + 4;

@@ -73,7 +73,7 @@ void StderrLines::emit(std::string_view line, bool continued)
     if (!line.empty() && line.back() == '\r')
         line.remove_suffix(1);
     if (to_log_ || !to_web_)
-        logging::write(logging::Level::error,
+        logging::write(logging::Level::warning,
                        std::string(prefix_).append(line).append(continued ? " [...]" : ""));
     if (to_web_)
         client_.write_stderr(std::string(line).append("\n"));

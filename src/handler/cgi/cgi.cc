@@ -4,7 +4,11 @@
 #include "handler/cgi/relay.h"
 #include "handler/refuse.h"
 
+#include <algorithm>
 #include <cerrno>
+#include <string_view>
+
+#include <unistd.h>
 
 #include <unistd.h>
 
@@ -34,6 +38,28 @@ int status_for(int error)
     }
 }
 
+// The first line of a file that begins with "#!", without these.
+std::string interpreter_of(int file)
+{
+    char text[256];
+    const ssize_t size = ::pread(file, text, sizeof text, 2);
+    const std::string_view line(text, static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
+    return std::string(line.substr(0, line.find('\n')));
+}
+
+// What execve(2) means by its errno: the file itself is there and may be executed.
+std::string exec_failure(const Script& script, int error)
+{
+    if (error == ENOENT && script.interpreted)
+        return "its interpreter is not there: " +
+               config::in_quotes(interpreter_of(script.file.get()));
+    if (error == ENOENT)
+        return "the dynamic linker that it needs is not there";
+    if (error == ENOEXEC)
+        return "it has no #! line, and is no program for this machine";
+    return errno_text(error);
+}
+
 }  // namespace
 
 CgiHandler::CgiHandler(const config::Pool& pool)
@@ -60,7 +86,8 @@ std::unique_ptr<handler::Task> CgiHandler::start(fcgi::Connection& client, TimeP
     auto child = spawner_.spawn(script.value(), environment.value(), body);
     if (!child)
         return refuse(status_for(child.error()),
-                      script.value().path + " cannot be run: " + errno_text(child.error()));
+                      script.value().path +
+                          " cannot be run: " + exec_failure(script.value(), child.error()));
     return std::make_unique<Relay>(
         pool_, client, std::move(child.value()), script.value().path, now);
 }

@@ -29,11 +29,6 @@ constexpr Duration give_up_after{5'000};
 // The same for a program when the whole server stops at once.
 constexpr Duration stop_grace{1'000};
 
-std::string seconds(Duration limit)
-{
-    return std::to_string(limit.count()) + " ms";
-}
-
 bool try_again(ssize_t result)
 {
     return result < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
@@ -104,7 +99,7 @@ bool Relay::done() const
 void Relay::stop(TimePoint now)
 {
     if (!reply_.ended())
-        fail(503, "the server is stopping", now);
+        fail(503, "its worker had to end", now);
     terminate(now);
     kill_deadline_ = std::min(kill_deadline_, now + stop_grace);
 }
@@ -286,7 +281,7 @@ void Relay::watch_clock(TimePoint now)
         logging::info("[%s] %s: the client took nothing for send_timeout (%s)",
                       pool_.name.c_str(),
                       outcome_.script.c_str(),
-                      seconds(pool_.send_timeout).c_str());
+                      config::format_duration(pool_.send_timeout).c_str());
         client_.give_up();
         abandon(499, now);
     }
@@ -309,16 +304,19 @@ void Relay::watch_clock(TimePoint now)
 void Relay::watch_limits(TimePoint now)
 {
     if (now >= request_deadline())
-        fail(504, "ran longer than request_timeout (" + seconds(pool_.request_timeout) + ")", now);
+        fail(504,
+             "ran longer than request_timeout (" + config::format_duration(pool_.request_timeout) +
+                 ")",
+             now);
     else if (now >= idle_deadline())
         fail(504,
              "neither read nor wrote for script_idle_timeout (" +
-                 seconds(pool_.script_idle_timeout) + ")",
+                 config::format_duration(pool_.script_idle_timeout) + ")",
              now);
     else if (now >= body_deadline())
         fail(408,
-             "nothing of the request body came for body_timeout (" + seconds(pool_.body_timeout) +
-                 ")",
+             "nothing of the request body came for body_timeout (" +
+                 config::format_duration(pool_.body_timeout) + ")",
              now);
 }
 
