@@ -78,7 +78,8 @@ Event Parser::begin_content()
 {
     use_ = Use::skip;
     if (header_[0] != FCGI_VERSION_1)
-        return fail("not a FastCGI record (version is not 1)");
+        return fail(
+            "not FastCGI (a web server must speak to it by fastcgi_pass or the like, not by HTTP)");
     if (record_id_ == FCGI_NULL_REQUEST_ID)
         return open_management_record();
     return open_application_record();

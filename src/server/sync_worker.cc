@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <span>
 #include <system_error>
 
 #include <sys/epoll.h>
@@ -37,6 +38,9 @@ constexpr Duration linger_time{2'000};
 // A retiring worker: what connections get whose request has not arrived. Web servers send it
 // right after they connect.
 constexpr Duration last_chance{2'000};
+
+// Between two lines of the log about connections that are no FastCGI.
+constexpr Duration quiet_time{1'000};
 
 bool watch(int epoll, int operation, int fd, unsigned events) noexcept
 {
@@ -76,7 +80,7 @@ void SyncWorker::run()
         }
         take_signals();
     }
-    if (!stopping_)
+    if (!stopping_ && woken_)
         accept_last();
     stop_accepting();
     finish_waiting();
@@ -92,14 +96,15 @@ bool SyncWorker::accept_all()
         return false;
     if (!listening_)
         watch_listeners(true);
+    woken_ = false;
     bool any = false;
     for (const auto& listener : setup_.listeners)
         any = (!retiring_ && accept_one(*listener)) || any;
     return any;
 }
 
-// The wake-up for a connection comes to one worker alone (EPOLLEXCLUSIVE). If it came to this one
-// just before it was retired, nobody else will look: so it looks once more.
+// The wake-up for a connection comes to one worker alone (EPOLLEXCLUSIVE). It came to this one,
+// which was retired before it looked; nobody else will look.
 void SyncWorker::accept_last()
 {
     for (const auto& listener : setup_.listeners)
@@ -139,9 +144,22 @@ bool SyncWorker::accept_one(const net::Listener& listener)
         serve(std::move(connection));
     else if (connection->refused())
         linger(std::move(connection));
-    else if (!connection->gone() && connection->error().empty())
+    else if (!connection->error().empty())
+        log_broken(*connection);
+    else if (!connection->gone())
         park(std::move(connection), deadline_after(now, pool().head_timeout), false);
     return true;
+}
+
+// Whoever speaks something else to the port must not fill the log.
+void SyncWorker::log_broken(const fcgi::Connection& connection)
+{
+    const TimePoint now = Clock::now();
+    if (now < quiet_until_)
+        return;
+    quiet_until_ = now + quiet_time;
+    logging::warning(
+        "[%s] a connection was closed: %s", pool().name.c_str(), connection.error().c_str());
 }
 
 void SyncWorker::pause_accepting()
@@ -164,8 +182,17 @@ void SyncWorker::watch_listeners(bool on)
     listening_ = on;
 }
 
+bool SyncWorker::is_listener(int fd) const
+{
+    const auto same = [fd](const auto& listener) { return listener->fd() == fd; };
+    return !closed_ && std::any_of(setup_.listeners.begin(), setup_.listeners.end(), same);
+}
+
 void SyncWorker::stop_accepting()
 {
+    if (closed_)
+        return;
+    closed_ = true;
     watch_listeners(false);
     for (const auto& listener : setup_.listeners)
         ::close(listener->fd());
@@ -182,8 +209,12 @@ void SyncWorker::wait(Duration limit)
     epoll_event events[max_events];
     const int count = ::epoll_wait(epoll_.get(), events, max_events, poll_timeout(until, now));
     notify(Clock::now());
-    for (int i = 0; i < count; ++i) {
-        const int fd = events[i].data.fd;
+    const std::span<const epoll_event> ready(events, static_cast<std::size_t>(std::max(count, 0)));
+    woken_ = woken_ || std::any_of(ready.begin(), ready.end(), [this](const epoll_event& event) {
+                 return is_listener(event.data.fd);
+             });
+    for (const epoll_event& event : ready) {
+        const int fd = event.data.fd;
         if (fd == setup_.channel)
             take_messages();
         else if (waiting_.contains(fd))
@@ -210,9 +241,7 @@ void SyncWorker::take_waiting(int fd)
         linger(unpark(fd));
     } else if (!connection.error().empty() || connection.gone()) {
         if (!connection.error().empty())
-            logging::warning("[%s] a connection was closed: %s",
-                             pool().name.c_str(),
-                             connection.error().c_str());
+            log_broken(connection);
         unpark(fd);
     }
 }
@@ -329,6 +358,9 @@ void SyncWorker::drive(handler::Task& task)
             task.stop(now);
             told = true;
         }
+        // New clients are told at once that nobody will serve them here.
+        if (retiring_ && !woken_)
+            stop_accepting();
         task.advance(std::span<const pollfd>(set_).subspan(2), now);
     }
 }

@@ -39,6 +39,8 @@ private:
     void pause_accepting();
     void watch_listeners(bool on);
     void stop_accepting();
+    bool is_listener(int fd) const;
+    void log_broken(const fcgi::Connection& connection);
 
     void wait(Duration limit);
     void take_waiting(int fd);
@@ -55,6 +57,9 @@ private:
 
     UniqueFd epoll_;
     bool listening_ = false;  // the listeners are in the epoll set
+    bool woken_ = false;      // for a connection that has not been looked for yet
+    bool closed_ = false;     // the listeners, for good
+    TimePoint quiet_until_ = TimePoint::min();
     TimePoint paused_until_ = TimePoint::min();
     bool starved_ = false;  // of descriptors or memory; said once
     std::map<int, Waiting> waiting_;

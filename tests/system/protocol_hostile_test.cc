@@ -48,6 +48,7 @@ TEST_CASE("hostile: an HTTP request is turned away and the server goes on", "[pr
     FastcgiClient client(server.address());
     client.send("GET / HTTP/1.1\r\nHost: example.org\r\n\r\n");
     CHECK(client.wait_closed());
+    CHECK(server.wait_log("not by HTTP"));
     CHECK(server.serves());
 }
 

@@ -51,6 +51,30 @@ TEST_CASE("stop: TERM lets the running request finish", "[stop]")
     CHECK(server.process().wait(soon) == ExitStatus{0, 0});
 }
 
+TEST_CASE("stop: a TCP port is closed at once while the last request runs", "[stop]")
+{
+    const std::string tcp = free_address();
+    Server server({.pool = "bind = " + tcp + "\n", .wait = false});
+    const auto refused = [&] {
+        const int fd = try_connect(tcp);
+        if (fd >= 0)
+            ::close(fd);
+        return fd < 0;
+    };
+    REQUIRE(wait_for([&] { return !refused(); }));
+    const std::string go = server.directory() / "go";
+    FastcgiClient client(tcp);
+    client.send(
+        server.get("act", started(server) + "&wait=" + encode(go) + "&text=finished").bytes());
+    wait_started(server);
+    server.signal(SIGTERM);
+    CHECK(wait_for(refused));
+    CHECK(server.process().running());
+    write_file(go, "");
+    CHECK(client.read_reply().body() == "finished");
+    CHECK(server.process().wait(soon) == ExitStatus{0, 0});
+}
+
 TEST_CASE("stop: TERM sends a long reply to its end", "[stop]")
 {
     Server server;
