@@ -276,14 +276,20 @@ void Listener::apply(const ListenOptions& options)
         set_permissions(address_.path, options);
 }
 
+bool Listener::reachable() const noexcept
+{
+    if (owner_ != ::getpid())
+        return true;
+    struct stat status {};
+    return ::lstat(address_.path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode) &&
+           status.st_dev == device_ && status.st_ino == inode_;
+}
+
 void Listener::unlink_if_ours() noexcept
 {
-    struct stat status {};
-    if (owner_ != ::getpid() || ::lstat(address_.path.c_str(), &status) != 0)
-        return;
-    owner_ = 0;
-    if (S_ISSOCK(status.st_mode) && status.st_dev == device_ && status.st_ino == inode_)
+    if (owner_ == ::getpid() && reachable())
         ::unlink(address_.path.c_str());
+    owner_ = 0;
 }
 
 Accepted accept(int listener, bool tcp) noexcept

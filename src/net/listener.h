@@ -40,6 +40,8 @@ public:
     // After a reload: takes over backlog, and mode, owner and group of a socket file that we bound.
     void apply(const ListenOptions& options);
 
+    // False when the socket file that this process bound is gone, or another is in its place.
+    bool reachable() const noexcept;
     // Removes the socket file if it is still the one that this very process bound.
     void unlink_if_ours() noexcept;
 

@@ -25,12 +25,12 @@ constexpr Duration tick{1'000};
 // A first boot that crashes is tried again until the back-off reaches this: 15 s in all.
 constexpr Duration patience{8'000};
 
-logging::Target log_target(const config::Global& global)
+logging::Target log_target(const config::Global& global, bool detached)
 {
     logging::Target target;
     target.file = global.error_log;
     // A daemon has no stderr, and whoever started it may wait for the end of its output.
-    target.syslog = global.log_syslog || (global.daemon && global.error_log == "-");
+    target.syslog = global.log_syslog || (detached && global.error_log == "-");
     target.level = logging::parse_level(global.log_level).value_or(logging::Level::info);
     return target;
 }
@@ -72,7 +72,7 @@ int Arbiter::run()
 
 void Arbiter::start()
 {
-    logging::open(log_target(loaded_.config.global));
+    logging::open(log_target(loaded_.config.global, daemon_.detached()));
     for (const std::string& warning : loaded_.warnings)
         logging::warning("%s", warning.c_str());
     logging::info("tricorn " PACKAGE_VERSION " starts, process %d", ::getpid());
@@ -134,8 +134,9 @@ void Arbiter::take_signals()
 // As SIGNALS in tricorn(8).
 void Arbiter::handle_signal(int signo)
 {
-    if (signo != SIGCHLD)
-        logging::info("received %s", signal_name(signo).c_str());
+    const bool noise = signo == SIGCHLD || (signo == SIGWINCH && !daemon_.detached());
+    logging::write(noise ? logging::Level::debug : logging::Level::info,
+                   "received " + signal_name(signo));
     switch (signo) {
     case SIGCHLD: reap_workers(); break;
     case SIGTERM: stop(true); break;
@@ -274,9 +275,11 @@ void Arbiter::reload()
         config::Loaded fresh = config::load(loaded_.invocation);
         next = open_services(fresh.config, activated_, services_);
         const std::string& pid = fresh.config.global.pid;
-        if (pid != loaded_.config.global.pid)
-            pid_file_ = pid.empty() ? PidFile() : PidFile(pid);
-        logging::open(log_target(fresh.config.global));
+        const bool moved = pid != loaded_.config.global.pid;
+        PidFile pid_file = moved && !pid.empty() ? PidFile(pid) : PidFile();
+        logging::open(log_target(fresh.config.global, daemon_.detached()));
+        if (moved)
+            std::swap(pid_file_, pid_file);
         commit(std::move(fresh), std::move(next));
     } catch (const std::exception& error) {
         close_unshared(next, services_);
@@ -291,6 +294,8 @@ void Arbiter::commit(config::Loaded fresh, Services next)
 {
     for (const std::string& warning : fresh.warnings)
         logging::warning("%s", warning.c_str());
+    if (fresh.config.global.daemon != loaded_.config.global.daemon)
+        logging::warning("daemon does not change by a reload: start the server anew");
     for (const auto& service : services_) {
         const auto same = std::find_if(next.begin(), next.end(), [&](const auto& other) {
             return other->config.name == service->config.name;
@@ -301,6 +306,7 @@ void Arbiter::commit(config::Loaded fresh, Services next)
         } else {
             service->policy.retire_all();
             removed_.push_back(service);
+            logging::info("[%s] is no pool any more", service->config.name.c_str());
         }
     }
     // A pool that is back is not removed any more: its new Service retires the old workers.
@@ -342,9 +348,14 @@ void Arbiter::reopen_logs()
 void Arbiter::resize(bool more)
 {
     for (const auto& service : services_) {
+        const int before = service->policy.target();
         more ? service->policy.grow() : service->policy.shrink();
-        logging::info(
-            "[%s] %d workers from now on", service->config.name.c_str(), service->policy.target());
+        const int now = service->policy.target();
+        logging::info("[%s] %d worker%s%s",
+                      service->config.name.c_str(),
+                      now,
+                      now == 1 ? "" : "s",
+                      now == before ? " as before: there is no fewer" : " from now on");
     }
 }
 
@@ -363,6 +374,7 @@ void Arbiter::stop(bool graceful)
         for (const auto& service : services_)
             service->policy.retire_all();
         mode_ = Mode::draining;
+        logging::info("stopping %zu workers", crew_->members().size());
     }
     if (graceful || mode_ == Mode::stopping)
         return;

@@ -105,8 +105,8 @@ void Crew::note_booted(TimePoint now)
     }
 }
 
-// --- signals: a worker that is not reaped yet keeps its number, so they cannot hit a stranger
-// -----
+// --- signals ------------------------------------------------------------------------------------
+// A worker that is not reaped yet keeps its number, so they cannot hit a stranger.
 
 void Crew::retire(pid_t pid, TimePoint now)
 {
@@ -124,16 +124,14 @@ void Crew::abort(pid_t pid, TimePoint now)
 {
     CrewMember& member = *find(pid);
     const WorkerReport report = member.slot->report(now);
-    char work[64] = "idle";
+    std::string work = "idle";
     if (report.busy)
-        std::snprintf(
-            work, sizeof work, "for %.1f s", seconds_between(report.request_started, now));
-    logging::critical("%s was silent for %.1f s, longer than timeout: aborting it (%s %s %s)",
+        work = report.request + " " + report.script + " for " +
+               std::to_string(seconds_between(report.request_started, now)) + " s";
+    logging::critical("%s was silent for %.1f s, longer than timeout: aborting it (%s)",
                       member.name().c_str(),
                       seconds_between(report.last_beat, now),
-                      report.request.c_str(),
-                      report.script.c_str(),
-                      work);
+                      work.c_str());
     member.state.aborted = now;
     ::kill(pid, SIGABRT);
 }

@@ -40,7 +40,7 @@ SharedListener find_listener(const Services& services, const net::Address& addre
 {
     for (const auto& service : services)
         for (const SharedListener& listener : service->listeners)
-            if (listener->address() == address)
+            if (listener->address() == address && listener->reachable())
                 return listener;
     return nullptr;
 }

@@ -238,3 +238,37 @@ TEST_CASE("reload: many HUPs at once end in one whole server", "[reload]")
     CHECK(server.serves());
     CHECK(server.wait_workers(2));
 }
+
+TEST_CASE("reload: a socket file that somebody removed is there again", "[reload]")
+{
+    const Server server;
+    REQUIRE(server.serves());
+    REQUIRE(::unlink(server.socket().c_str()) == 0);
+    server.signal(SIGHUP);
+    CHECK(wait_for([&] { return accepts(server.address()) && server.serves(); }));
+}
+
+TEST_CASE("reload: daemon does not change and the log stays where it is", "[reload]")
+{
+    const Server server;
+    REQUIRE(server.serves());
+    write_file(server.configuration(), server.configuration_text({.global = "daemon = yes\n"}));
+    server.signal(SIGHUP);
+    CHECK(server.wait_log("daemon does not change by a reload"));
+    CHECK(server.wait_log("configuration reloaded"));
+    CHECK(server.serves());
+}
+
+TEST_CASE("reload: a reload that fails at the log keeps the pid file as well", "[reload]")
+{
+    const TempDir directory;
+    const std::string first = directory / "first.pid";
+    const std::string second = directory / "second.pid";
+    Server server({.global = "pid = " + first + "\n"});
+    REQUIRE(server.serves());
+    server.configure({.global = "pid = " + second + "\nerror_log = " + (directory / "no/log\n")});
+    server.signal(SIGHUP);
+    CHECK(server.wait_log("the old one stays in use"));
+    CHECK(read_file(first) == std::to_string(server.pid()) + "\n");
+    CHECK_FALSE(exists(second));
+}
