@@ -311,9 +311,12 @@ void check(Draft& draft, const Invocation& invocation, const std::string& file)
     checker.check_global();
     for (const Pool& pool : draft.config.pools)
         checker.check_pool(pool);
-    if (draft.config.pools.empty() && draft.problems.empty())
-        draft.problems.push_back(
-            {{file, 0}, "no pool is defined: add a section [NAME] with root and bind"});
+    if (!draft.config.pools.empty() || !draft.problems.empty())
+        return;
+    std::string text = "no pool is defined: add a section [NAME] with root and bind";
+    for (const std::string& warning : draft.warnings)  // an include that found nothing, say
+        text += "; " + warning;
+    draft.problems.push_back({{file, 0}, text});
 }
 
 }  // namespace config
