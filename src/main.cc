@@ -1,4 +1,4 @@
-// main.cc - options, configuration, then the arbiter. The only place that catches.
+// main.cc - options, configuration, then the arbiter. Turns what they throw into an exit code.
 
 #include "base/daemon.h"
 #include "base/error.h"

@@ -1,4 +1,4 @@
-// error.h - what start-up throws. Only main() catches; loops report and go on instead.
+// error.h - what start-up throws, for main() to turn into an exit code; loops report and go on.
 // Source   exit codes: sysexits(3); 3 and 4 are gunicorn's WORKER_BOOT_ERROR and APP_LOAD_ERROR.
 #pragma once
 

@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -266,7 +267,7 @@ TEST_CASE("streams: an owner that stops ends reading and writing", "[streams]")
 TEST_CASE("streams: what wakes the owner interrupts a wait", "[streams]")
 {
     int ends[2];
-    REQUIRE(::pipe(ends) == 0);
+    REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
     fcgi::StreamLimits limits;
     limits.beat = 1h;
     limits.body_timeout = 1h;
