@@ -25,6 +25,7 @@ public:
     Checker(Draft& draft, bool root) : draft_(draft), root_(root) {}
 
     void check_global();
+    void check_control();
     void check_pool(const Pool& pool);
 
 private:
@@ -97,6 +98,21 @@ void Checker::check_global()
     if (global.error_log == "syslog")
         draft_.problems.push_back({draft_.origins[{"global", "error_log"}].back(),
                                    "error_log: syslog is no file: write log_syslog = yes"});
+    check_control();
+}
+
+void Checker::check_control()
+{
+    const std::string& path = draft_.config.global.control;
+    const auto origin = draft_.origins.find({"global", "control"});
+    if (path.empty() || path == "auto" || origin == draft_.origins.end())
+        return;
+    const Origin& where = origin->second.back();
+    const auto address = net::Address::parse("unix:" + path);
+    if (address)
+        addresses_[address.value().text] = "the control socket, " + where.text();
+    else
+        draft_.problems.push_back({where, "control: " + address.error()});
 }
 
 void Checker::check_pool(const Pool& pool)
@@ -211,10 +227,10 @@ void Checker::check_bind(const Pool& pool)
             continue;
         }
         const auto [earlier, first] =
-            addresses_.try_emplace(address.value().text, pool.name + ", " + where.text());
+            addresses_.try_emplace(address.value().text, "pool " + pool.name + ", " + where.text());
         if (!first)
             draft_.problems.push_back({where,
-                                       "bind: " + pool.bind[i] + " is already bound by pool " +
+                                       "bind: " + pool.bind[i] + " is already bound by " +
                                            earlier->second + ": each address goes to one pool"});
     }
 }

@@ -55,7 +55,7 @@ std::string absolute_address(const std::string& address, const std::string& dire
 std::string resolved(const Setting& setting, const std::string& value, const std::string& directory)
 {
     if (setting.type == Type::path)
-        return absolute(value, directory);
+        return value == setting.by_default ? value : absolute(value, directory);
     if (setting.type == Type::log)
         return value == "-" || value == "syslog" ? value : absolute(value, directory);
     if (setting.type != Type::address)

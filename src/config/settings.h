@@ -25,8 +25,12 @@ namespace config {
 enum class HandlerKind { cgi, module };
 enum class StderrTarget { log, web, both };
 
+// Where the control socket is with control = auto, if it can be made there.
+inline constexpr const char* default_control = TRICORN_RUNSTATEDIR "/tricorn/control.sock";
+
 struct Global {
     std::string pid;                 // pid file, empty: none
+    std::string control = "auto";    // tricornctl's socket, "auto": default_control; empty: none
     std::string error_log = "-";     // "-": stderr; else a file
     std::string log_level = "info";  // debug, info, warning, error, critical
     bool log_syslog = false;         // error log to syslog instead
@@ -132,9 +136,9 @@ struct Config {
 
 enum class Scope { global, pool };
 
-// How a value is written. text: as it is; path: made absolute; log: a path or "-" or "syslog";
-// seconds: a duration kept in whole seconds; words: several values; address: words for bind;
-// nice: a number that may be negative.
+// How a value is written. text: as it is; path: made absolute, unless it is the default; log: a
+// path or "-" or "syslog"; seconds: a duration kept in whole seconds; words: several values;
+// address: words for bind; nice: a number that may be negative.
 enum class Type {
     text,
     path,

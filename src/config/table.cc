@@ -20,6 +20,8 @@ const Setting table[] = {
     {.key = "pid", .scope = Scope::global, .type = Type::path, .field = &Global::pid,
      .option = "pid", .letter = 'p', .argument = "FILE",
      .help = "write the arbiter's process id to FILE"},
+    {.key = "control", .scope = Scope::global, .type = Type::path, .field = &Global::control,
+     .by_default = "auto", .help = "socket on which tricornctl(1) is answered"},
     {.key = "error_log", .scope = Scope::global, .type = Type::log, .field = &Global::error_log,
      .by_default = "-", .option = "error-logfile", .argument = "FILE",
      .help = "error log, - for standard error"},

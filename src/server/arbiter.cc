@@ -56,6 +56,7 @@ int Arbiter::run()
         manage_workers();
         sleep();
         take_signals();
+        control_.serve(Clock::now());
         crew_->note_booted(Clock::now());
         murder_workers();
         hooks_.tend(Clock::now());
@@ -80,6 +81,8 @@ void Arbiter::start()
         pid_file_ = PidFile(loaded_.config.global.pid);
     hooks_.configure(loaded_.config.global);
     init_signals();
+    const std::string& control = loaded_.config.global.control;
+    control_.use(control, control_.prepare(control));
     create_listeners();
     set_process_title("tricorn: arbiter");
     // Programs that lose their worker become our children, so that none is left behind.
@@ -119,8 +122,9 @@ void Arbiter::sleep()
 {
     const TimePoint now = Clock::now();
     const TimePoint until = std::min({now + tick, next_watchdog_, hooks_.next_deadline()});
-    pollfd set[] = {{signals_->fd(), POLLIN, 0}, {wakeup_.get(), POLLIN, 0}};
-    ::poll(set, std::size(set), poll_timeout(until, now));
+    std::vector<pollfd> set{{signals_->fd(), POLLIN, 0}, {wakeup_.get(), POLLIN, 0}};
+    control_.watch(set, now);
+    ::poll(set.data(), set.size(), poll_timeout(until, now));
     eventfd_t count = 0;
     ::eventfd_read(wakeup_.get(), &count);
 }
@@ -220,6 +224,7 @@ void Arbiter::reap_workers()
 void Arbiter::worker_exited(const CrewMember& worker, const ExitStatus& status)
 {
     const WorkerReport report = worker.slot->report(Clock::now());
+    history_.worker_ended(worker, status);
     hooks_.worker_exited(worker.service->config.name, worker.state.pid, report.requests, status);
     if (status.clean()) {
         logging::info("%s has ended", worker.name().c_str());
@@ -273,6 +278,8 @@ void Arbiter::reload()
     Services next;
     try {
         config::Loaded fresh = config::load(loaded_.invocation);
+        const std::string& control = fresh.config.global.control;
+        auto control_socket = control_.prepare(control);
         next = open_services(fresh.config, activated_, services_);
         const std::string& pid = fresh.config.global.pid;
         const bool moved = pid != loaded_.config.global.pid;
@@ -280,9 +287,11 @@ void Arbiter::reload()
         logging::open(log_target(fresh.config.global, daemon_.detached()));
         if (moved)
             std::swap(pid_file_, pid_file);
+        control_.use(control, std::move(control_socket));
         commit(std::move(fresh), std::move(next));
     } catch (const std::exception& error) {
         close_unshared(next, services_);
+        reload_error_ = error.what();
         log_lines(error.what());
         logging::error("the configuration was not reloaded, the old one stays in use");
         hooks_.reload_failed();
@@ -321,6 +330,8 @@ void Arbiter::commit(config::Loaded fresh, Services next)
     hooks_.configure(loaded_.config.global);
     ready_ = false;
     persistent_ = true;
+    ++reloads_;
+    reload_error_.clear();
     logging::info("configuration reloaded");
 }
 

@@ -11,11 +11,14 @@
 #include "base/signals.h"
 #include "base/unique_fd.h"
 #include "config/config.h"
+#include "server/control.h"
 #include "server/crew.h"
 #include "server/hooks.h"
 #include "server/pool.h"
 #include "server/service.h"
+#include "server/status.h"
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -23,7 +26,7 @@
 
 namespace server {
 
-class Arbiter {
+class Arbiter final : private Control::Actions {
 public:
     Arbiter(config::Loaded loaded, Daemon& daemon);
 
@@ -56,6 +59,13 @@ private:
     void stop(bool graceful);
     void report();
 
+    // arbiter_control.cc
+    control::Reply carry_out(const control::Request& request) override;
+    control::Reply status() const;
+    control::Reply configuration() const;
+    control::Reply scale(const control::Request& request);
+    control::Reply kill_worker(pid_t pid);
+
     config::Loaded loaded_;
     Daemon& daemon_;
     PidFile pid_file_;
@@ -66,11 +76,16 @@ private:
     Services removed_;  // pools that a reload took away, until their workers are gone
     std::unique_ptr<Crew> crew_;
     Hooks hooks_;
+    Control control_{*this};
+    History history_;
 
     Mode mode_ = Mode::serving;
     bool ready_ = false;       // the present configuration serves
     bool persistent_ = false;  // it has served or was reloaded: a failed boot does not end it
     int exit_code_ = 0;
+    TimePoint started_ = Clock::now();
+    std::uint64_t reloads_ = 0;
+    std::string reload_error_;  // why the last reload failed; empty: it did not
     TimePoint next_watchdog_ = never;
 };
 

@@ -53,6 +53,8 @@ public:
     // TTIN, TTOU: one more, one less, never below one.
     void grow();
     void shrink();
+    // The same at once, from tricornctl(1).
+    void resize(int workers) { target_ = workers; }
     // WINCH: no workers until the next reload.
     void retire_all() { target_ = 0; }
     int target() const { return target_; }

@@ -160,6 +160,32 @@ TEST_CASE("config: an address belongs to one pool")
     CHECK(site.mistakes_of(a + "[b]\nroot = cgi\nbind = 127.0.0.1:9001\n") == "nothing is wrong");
 }
 
+TEST_CASE("config: the control socket is a path that no pool binds")
+{
+    Site site;
+    const std::string pool = "[a]\nroot = cgi\nbind = unix:a.sock\n";
+    CHECK(site.mistakes_of("[global]\ncontrol =\n" + pool) == "nothing is wrong");
+    CHECK(site.mistakes_of("[global]\ncontrol = auto\n" + pool) == "nothing is wrong");
+    CHECK_THAT(site.mistakes_of("[global]\ncontrol = /" + std::string(107, 'x') + "\n" + pool),
+               Contains("2: control: ") && Contains("107"));
+    CHECK_THAT(site.mistakes_of("[global]\ncontrol = a.sock\n" + pool),
+               Contains("5: bind: ") && Contains("already bound by the control socket, 2: "));
+}
+
+TEST_CASE("config: the control socket is found from the directory of its file")
+{
+    Site site;
+    const std::string pool = site.pool("www");
+    site.file("[global]\ncontrol = run/c\n" + pool);
+    CHECK(site.load().config.global.control == site.directory / "run/c");
+    site.file("[global]\ncontrol = auto\n" + pool);
+    CHECK(site.load().config.global.control == "auto");
+    site.file(pool);
+    CHECK(site.load().config.global.control == "auto");
+    site.file("[global]\ncontrol =\n" + pool);
+    CHECK(site.load().config.global.control.empty());
+}
+
 TEST_CASE("config: how programs are looked up is checked")
 {
     Site site;

@@ -1,12 +1,14 @@
 // The manual pages follow the table of settings and the options.
 #include "config/options.h"
 #include "config/settings.h"
+#include "ctl/options.h"
 #include "tests/catch.h"
 #include "tests/system/support/temp_dir.h"
 
 #include <cctype>
 #include <cstdlib>
 #include <set>
+#include <sstream>
 
 using namespace config;
 using Catch::Matchers::Contains;
@@ -106,5 +108,31 @@ TEST_CASE("manual: tricorn.8 lists the signals and the exit codes")
         CHECK_THAT(text,
                    Contains("Dv " + std::string(signal)) || Contains(", " + std::string(signal)));
     for (const char* code : {"0", "1", "3", "4", "64", "78"})
+        CHECK_THAT(text, Contains("\n.It " + std::string(code) + "\n"));
+}
+
+TEST_CASE("manual: tricornctl.1 and the completion know every command and option of its help")
+{
+    const std::string text = page("tricornctl.1");
+    const std::string completion = read_file(std::string(std::getenv("TRICORN_SRCDIR")) +
+                                             "/packaging/bash-completion/tricornctl");
+    std::istringstream lines(ctl::help());
+    int commands = 0;
+    for (std::string line; std::getline(lines, line);) {
+        INFO(line);
+        if (line.starts_with("  ") && std::islower(static_cast<unsigned char>(line[2])) != 0) {
+            const std::string command = line.substr(2, line.find(' ', 2) - 2);
+            CHECK((text.find("\n.It Cm " + command + "\n") != std::string::npos ||
+                   text.find("\n.It Cm " + command + " Ar ") != std::string::npos));
+            CHECK_THAT(completion, Contains(" " + command) || Contains("'" + command));
+            ++commands;
+        } else if (const auto dashes = line.find("--"); line.starts_with("  ")) {
+            const std::string option = line.substr(dashes, line.find(' ', dashes) - dashes);
+            CHECK_THAT(text, Contains("Fl Fl " + option.substr(2)));
+            CHECK_THAT(completion, Contains(option));
+        }
+    }
+    CHECK(commands == 11);
+    for (const char* code : {"0", "1", "2", "64"})
         CHECK_THAT(text, Contains("\n.It " + std::string(code) + "\n"));
 }

@@ -122,7 +122,7 @@ std::string Server::configuration_text(const Setup& setup) const
     if (("\n" + setup.pool).find("\nscript = ") != std::string::npos ||
         ("\n" + setup.pool).find("\nmodule = ") != std::string::npos)
         std::erase(defaults, "root = " + root());
-    return "[global]\n" + section({"log_level = info"}, setup.global) + "[www]\n" +
+    return "[global]\n" + section({"log_level = info", "control ="}, setup.global) + "[www]\n" +
            section(defaults, setup.pool) + setup.more;
 }
 

@@ -1,0 +1,42 @@
+// client.h - asks a running server: connects, sends one line, takes one reply.
+// Units    deadlines on the steady clock.
+// Errors   ask() throws Unreachable, saying what would help.
+// Owner    tricornctl.
+#pragma once
+
+#include "base/clock.h"
+#include "control/reply.h"
+
+#include <stdexcept>
+#include <string>
+
+#include <sys/types.h>
+
+namespace ctl {
+
+class Unreachable : public std::runtime_error {
+public:
+    using std::runtime_error::runtime_error;
+};
+
+struct Answer {
+    std::string document;  // as it came
+    control::Reply reply;
+    pid_t server = 0;  // whose socket it is; 0: in another container
+};
+
+class Client {
+public:
+    explicit Client(std::string path) : path_(std::move(path)) {}
+
+    Answer ask(const std::string& request) const;
+    bool listening() const;
+
+private:
+    std::string path_;
+};
+
+// Waits until the process has ended; false when the deadline came first.
+bool wait_end(pid_t pid, const Client& client, TimePoint deadline);
+
+}  // namespace ctl

@@ -1,0 +1,174 @@
+// main.cc - tricornctl: looks at a running server and tells it what to do.
+// Source   PROTOCOL and EXIT STATUS in tricornctl(1).
+
+#include "base/error.h"
+#include "base/text.h"
+#include "config/values.h"
+#include "control/request.h"
+#include "ctl/client.h"
+#include "ctl/options.h"
+#include "ctl/show.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <string>
+#include <thread>
+
+namespace {
+
+using control::Command;
+using ctl::Answer;
+using ctl::Client;
+using ctl::Options;
+
+constexpr int exit_unreachable = 2;
+constexpr Duration look_again{100};
+// Workers that did not boot were tried again after 1 s: once may have been bad luck.
+constexpr double hopeless_retry = 2;
+
+int fail(int code, const std::string& text)
+{
+    for (std::size_t begin = 0; begin < text.size();) {
+        const std::size_t end = std::min(text.find('\n', begin), text.size());
+        const std::string line = text::escape_control(text.substr(begin, end - begin));
+        std::fprintf(stderr, "tricornctl: %s\n", line.c_str());
+        begin = end + 1;
+    }
+    return code;
+}
+
+void print(const std::string& text)
+{
+    std::fputs(text.c_str(), stdout);
+}
+
+// Why the new workers will not serve; empty while there is hope.
+std::string trouble(const control::ServerStatus& server)
+{
+    if (server.state == "draining" || server.state == "stopping")
+        return "the server is stopping";
+    for (const control::PoolStatus& pool : server.pools) {
+        if (pool.settled || pool.retry < hopeless_retry)
+            continue;
+        std::string text = "pool " + pool.name + ": new workers do not boot, see the log";
+        if (!pool.exits.empty())
+            text +=
+                "; process " + std::to_string(pool.exits.back().pid) + " " + pool.exits.back().how;
+        return text;
+    }
+    return {};
+}
+
+int wait_reloaded(const Client& client, const Options& options)
+{
+    const TimePoint deadline = Clock::now() + options.timeout;
+    for (;;) {
+        const Answer answer = client.ask("status");
+        if (!answer.reply.status)
+            return fail(exit_failure, "the server says nothing of its state");
+        const control::ServerStatus& server = *answer.reply.status;
+        if (server.state == "serving")
+            return exit_ok;
+        if (const std::string why = trouble(server); !why.empty())
+            return fail(exit_failure, why);
+        if (Clock::now() >= deadline)
+            return fail(exit_failure,
+                        "the new workers do not serve yet after " +
+                            config::format_duration(options.timeout));
+        std::this_thread::sleep_for(look_again);
+    }
+}
+
+int wait_stopped(const Client& client, const Options& options, pid_t server)
+{
+    if (ctl::wait_end(server, client, Clock::now() + options.timeout))
+        return exit_ok;
+    return fail(exit_failure,
+                "the server has not ended yet after " + config::format_duration(options.timeout));
+}
+
+void show(const std::string& word, const Answer& answer)
+{
+    const control::Reply& reply = answer.reply;
+    if (reply.status && word == "pools")
+        print(ctl::show_pools(*reply.status));
+    else if (reply.status && word == "workers")
+        print(ctl::show_workers(*reply.status));
+    else if (reply.status)
+        print(ctl::show_status(*reply.status));
+    print(ctl::show_lines(reply.config));
+}
+
+// What remains to be done when the server has said yes.
+int finish(Command command, const Client& client, const Options& options, const Answer& answer)
+{
+    int status = exit_ok;
+    std::string message = answer.reply.message;
+    if (command == Command::reload) {
+        status = wait_reloaded(client, options);
+        message = "reloaded";
+    } else if (command == Command::stop || command == Command::quit) {
+        status = wait_stopped(client, options, answer.server);
+        message = "stopped";
+    }
+    if (status == exit_ok && !options.json && !message.empty())
+        print(ctl::show_lines(message));
+    return status;
+}
+
+int command(const Options& options)
+{
+    std::string line;
+    for (const std::string& word : options.words)
+        line += (line.empty() ? "" : " ") + word;
+    const std::string& word = options.words.front();
+    if (line == "pools" || line == "workers")
+        line = "status";
+    const auto request = control::parse_request(line);
+    if (!request || line.size() > control::longest_request)
+        throw StartError(exit_usage,
+                         (request ? "too long a request" : request.error()) +
+                             " (see tricornctl --help)");
+    const Client client(ctl::socket_path(options));
+    const Answer answer = client.ask(line);
+    if (options.json)
+        print(answer.document);
+    if (!answer.reply.ok)
+        return fail(exit_failure, answer.reply.error);
+    if (!options.json)
+        show(word, answer);
+    return finish(request.value().command, client, options, answer);
+}
+
+int run(int argc, char** argv)
+{
+    const Options options = ctl::parse(argc, argv);
+    if (options.help) {
+        print(ctl::help());
+        return exit_ok;
+    }
+    if (options.version) {
+        print("tricornctl " PACKAGE_VERSION "\n");
+        return exit_ok;
+    }
+    if (options.words.empty())
+        throw StartError(exit_usage, "no command was given (see tricornctl --help)");
+    return command(options);
+}
+
+}  // namespace
+
+int main(int argc, char** argv)
+{
+    try {
+        const int status = run(argc, argv);
+        return std::fflush(stdout) == 0 ? status : fail(exit_failure, "cannot write the output");
+    } catch (const ctl::Unreachable& error) {
+        return fail(exit_unreachable, error.what());
+    } catch (const StartError& error) {
+        return fail(error.exit_code(), error.what());
+    } catch (const std::exception& error) {
+        return fail(exit_failure, error.what());
+    }
+}

@@ -1,0 +1,122 @@
+// What tricornctl(1) asks of the arbiter; in a file of its own, since arbiter.cc has the process
+// model.
+#include "base/process.h"
+#include "config/config.h"
+#include "log/log.h"
+#include "server/arbiter.h"
+
+#include <algorithm>
+
+#include <unistd.h>
+
+namespace server {
+
+using control::Command;
+using control::refusal;
+using control::Reply;
+
+namespace {
+
+Reply done(std::string message)
+{
+    Reply reply;
+    reply.message = std::move(message);
+    return reply;
+}
+
+// What makes no sense any more once the server ends.
+bool needs_server(Command command)
+{
+    switch (command) {
+    case Command::reload:
+    case Command::upgrade:
+    case Command::scale: return true;
+    default: return false;
+    }
+}
+
+}  // namespace
+
+Reply Arbiter::carry_out(const control::Request& request)
+{
+    if (mode_ != Mode::serving && needs_server(request.command))
+        return refusal("the server is stopping");
+    switch (request.command) {
+    case Command::status: return status();
+    case Command::config: return configuration();
+    case Command::reload:
+        reload();
+        return reload_error_.empty() ? done("reloading") : refusal(reload_error_);
+    case Command::stop: stop(true); return done("stopping");
+    case Command::quit: stop(false); return done("stopping at once");
+    case Command::reopen: reopen_logs(); return done("logs reopened");
+    case Command::upgrade: return refusal("upgrading in place is not supported yet");
+    case Command::scale: return scale(request);
+    case Command::kill: return kill_worker(request.pid);
+    }
+    return refusal("not known");
+}
+
+Reply Arbiter::configuration() const
+{
+    Reply reply;
+    reply.config = config::print(loaded_);
+    return reply;
+}
+
+Reply Arbiter::status() const
+{
+    control::ServerStatus server;
+    server.version = PACKAGE_VERSION;
+    server.pid = ::getpid();
+    server.uptime =
+        static_cast<double>(std::chrono::duration_cast<Duration>(Clock::now() - started_).count()) /
+        1000;
+    server.state = mode_ == Mode::draining   ? "draining"
+                   : mode_ == Mode::stopping ? "stopping"
+                   : ready_                  ? "serving"
+                   : persistent_             ? "reloading"
+                                             : "starting";
+    server.config = loaded_.file;
+    server.reloads = reloads_;
+    server.reload_error = reload_error_;
+    server.pools = pools_status(services_, removed_, *crew_, history_);
+    Reply reply;
+    reply.status = std::move(server);
+    return reply;
+}
+
+// As TTIN and TTOU: until the next reload.
+Reply Arbiter::scale(const control::Request& request)
+{
+    const auto service = std::ranges::find_if(
+        services_, [&](const auto& each) { return each->config.name == request.pool; });
+    if (service == services_.end())
+        return refusal("there is no pool " + request.pool);
+    Pool& policy = (*service)->policy;
+    const int wanted = request.relative ? policy.target() + request.count : request.count;
+    if (wanted < 1)
+        return refusal("a pool has at least 1 worker, and " + request.pool + " has " +
+                       std::to_string(policy.target()));
+    policy.resize(wanted);
+    const std::string text =
+        "[" + request.pool + "] " + std::to_string(policy.target()) + " workers from now on";
+    logging::info("%s", text.c_str());
+    return done(text);
+}
+
+// As a quick stop of this worker: its request is ended, and so is the worker if it takes too long.
+Reply Arbiter::kill_worker(pid_t pid)
+{
+    const auto& members = crew_->members();
+    const auto worker = std::ranges::find_if(
+        members, [pid](const CrewMember& member) { return member.state.pid == pid; });
+    if (worker == members.end())
+        return refusal("process " + std::to_string(pid) + " is no worker of this server");
+    const std::string name = worker->name();
+    if (worker->state.hurried == never)
+        crew_->hurry(pid, Clock::now());
+    return done(name + " ends");
+}
+
+}  // namespace server

@@ -1,0 +1,156 @@
+#include "server/status.h"
+
+#include "base/process.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+namespace server {
+
+namespace {
+
+constexpr std::size_t most_exits = 8;
+
+double seconds_between(TimePoint from, TimePoint to)
+{
+    return static_cast<double>(std::chrono::duration_cast<Duration>(to - from).count()) / 1000;
+}
+
+std::string time_of_day()
+{
+    const std::time_t now = std::time(nullptr);
+    std::tm utc{};
+    ::gmtime_r(&now, &utc);
+    std::array<char, 32> text{};
+    return {text.data(), std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &utc)};
+}
+
+// Of a child that is not reaped: its number is nobody else's. 0 when it has ended.
+std::uint64_t resident_bytes(pid_t pid)
+{
+    const std::string path = "/proc/" + std::to_string(pid) + "/statm";
+    const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    std::array<char, 128> text{};
+    if (!file || ::read(file.get(), text.data(), text.size() - 1) <= 0)
+        return 0;
+    unsigned long long pages = 0;
+    if (std::sscanf(text.data(), "%*u %llu", &pages) != 1)
+        return 0;
+    return pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+const char* state_word(const WorkerState& state, const WorkerReport& report)
+{
+    if (state.aborted != never)
+        return "aborted";
+    if (state.retired != never || state.hurried != never)
+        return "retiring";
+    if (!state.booted)
+        return "booting";
+    return report.busy ? "busy" : "idle";
+}
+
+control::WorkerStatus worker_status(const CrewMember& worker, const Service& service, TimePoint now)
+{
+    const WorkerReport report = worker.slot->report(now);
+    control::WorkerStatus status;
+    status.pid = worker.state.pid;
+    status.state = state_word(worker.state, report);
+    status.current = worker.service.get() == &service;
+    status.age = seconds_between(worker.state.started, now);
+    status.requests = report.requests;
+    status.memory = resident_bytes(worker.state.pid);
+    if (report.busy) {
+        status.elapsed = seconds_between(report.request_started, now);
+        status.request = report.request;
+        status.script = report.script;
+    }
+    return status;
+}
+
+void add_workers(control::PoolStatus& pool, const Service& service, const Crew& crew, TimePoint now)
+{
+    for (const CrewMember& worker : crew.members()) {
+        if (worker.service->config.name != pool.name)
+            continue;
+        pool.workers.push_back(worker_status(worker, service, now));
+        const std::string& state = pool.workers.back().state;
+        pool.idle += state == "idle" ? 1 : 0;
+        pool.busy += state == "busy" ? 1 : 0;
+        pool.requests += pool.workers.back().requests;
+        ++pool.total;
+    }
+}
+
+control::PoolStatus pool_status(const Service& service, const Crew& crew, const History& history)
+{
+    const TimePoint now = Clock::now();
+    control::PoolStatus pool;
+    pool.name = service.config.name;
+    pool.handler = service.config.handler == config::HandlerKind::module ? "module" : "cgi";
+    pool.manager = "static";
+    pool.target = service.policy.target();
+    pool.settled = service.policy.settled(crew.states(service, now));
+    pool.retry = static_cast<double>(service.policy.backoff().count()) / 1000;
+    for (const SharedListener& listener : service.listeners)
+        pool.listeners.push_back(listener->bound());
+    add_workers(pool, service, crew, now);
+    history.add_to(pool);
+    return pool;
+}
+
+std::string how_it_ended(const CrewMember& worker, const ExitStatus& status)
+{
+    std::string text = describe(status);
+    if (worker.state.aborted != never)
+        text += " after it was silent for longer than timeout";
+    else if (worker.killed)
+        text += " since it did not end";
+    else if (!worker.state.booted)
+        text += " before it had booted";
+    return text;
+}
+
+}  // namespace
+
+void History::worker_ended(const CrewMember& worker, const ExitStatus& status)
+{
+    Past& past = pools_[worker.service->config.name];
+    past.requests += worker.slot->report(Clock::now()).requests;
+    // Workers that end as they should must not hide those that do not.
+    if (past.exits.size() >= most_exits) {
+        const auto clean = std::ranges::find(past.exits, true, &control::WorkerExit::clean);
+        past.exits.erase(clean == past.exits.end() ? past.exits.begin() : clean);
+    }
+    past.exits.push_back(
+        {time_of_day(), worker.state.pid, how_it_ended(worker, status), status.clean()});
+}
+
+void History::add_to(control::PoolStatus& pool) const
+{
+    const auto past = pools_.find(pool.name);
+    if (past == pools_.end())
+        return;
+    pool.requests += past->second.requests;
+    pool.exits = past->second.exits;
+}
+
+std::vector<control::PoolStatus> pools_status(const Services& services,
+                                              const Services& removed,
+                                              const Crew& crew,
+                                              const History& history)
+{
+    std::vector<control::PoolStatus> pools;
+    for (const Services* each : {&services, &removed})
+        for (const auto& service : *each)
+            pools.push_back(pool_status(*service, crew, history));
+    return pools;
+}
+
+}  // namespace server

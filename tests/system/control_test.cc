@@ -1,0 +1,559 @@
+// control_test.cc - tricornctl: every command, its exit status, and who may give it.
+// Source   gunicornc; php-fpm's status page; tricornctl(1).
+#include "tests/catch.h"
+#include "tests/system/support/control.h"
+
+#include <algorithm>
+#include <csignal>
+#include <string>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+using Catch::Matchers::Contains;
+using nlohmann::json;
+
+namespace {
+
+constexpr ExitStatus ok{0, 0};
+constexpr ExitStatus failed{1, 0};
+constexpr ExitStatus unreachable{2, 0};
+constexpr ExitStatus usage{64, 0};
+
+json status_of(const Server& server)
+{
+    const Finished finished = ctl(server, {"--json", "status"});
+    REQUIRE(finished.status == ok);
+    const json document = json::parse(finished.out, nullptr, false);
+    REQUIRE(document.is_object());
+    REQUIRE(document["ok"] == true);
+    return document["status"];
+}
+
+// A request that a program holds until end() is called.
+class LongRequest {
+public:
+    explicit LongRequest(const Server& server)
+        : go_(server.directory() / "go"), client_(server.address())
+    {
+        client_.send(
+            server.get("act", "plain&out=begun&wait=" + encode(go_) + "&out=over").bytes());
+        REQUIRE(client_.wait_for_output("begun"));
+    }
+    bool end()
+    {
+        write_file(go_, "");
+        return client_.wait_for_output("over");
+    }
+    FastcgiClient& client() { return client_; }
+
+private:
+    std::string go_;
+    FastcgiClient client_;
+};
+
+bool wait_serving(const Server& server)
+{
+    return wait_for([&] { return status_of(server)["state"] == "serving"; });
+}
+
+}  // namespace
+
+TEST_CASE("control: status tells of server and pools and workers", "[control]")
+{
+    Server server({.pool = "workers = 2\n", .global = with_control});
+    REQUIRE(wait_serving(server));
+    CHECK(server.serves());
+    LongRequest request(server);
+
+    const json status = status_of(server);
+    CHECK(status["version"] == PACKAGE_VERSION);
+    CHECK(status["pid"] == server.pid());
+    CHECK(status["state"] == "serving");
+    CHECK(status["config"] == server.configuration());
+    CHECK(status["uptime"] > 0);
+    REQUIRE(status["pools"].size() == 1);
+    const json& pool = status["pools"][0];
+    CHECK(pool["name"] == "www");
+    CHECK(pool["handler"] == "cgi");
+    CHECK(pool["manager"] == "static");
+    CHECK(pool["target"] == 2);
+    CHECK(pool["busy"] == 1);
+    CHECK(pool["idle"] == 1);
+    CHECK(pool["total"] == 2);
+    CHECK(pool["requests"] == 1);
+    CHECK(pool["settled"] == true);
+    CHECK(pool["listeners"] == json::array({server.address()}));
+    REQUIRE(pool["workers"].size() == 2);
+    for (const json& worker : pool["workers"]) {
+        const auto workers = server.workers();
+        CHECK(std::count(workers.begin(), workers.end(), worker["pid"].get<pid_t>()) == 1);
+        CHECK(worker["memory"] > 100'000);
+        CHECK(worker["age"] > 0);
+        const bool busy = worker["state"] == "busy";
+        CHECK((busy || worker["state"] == "idle"));
+        CHECK((worker["elapsed"] > 0) == busy);
+        CHECK(worker["request"].get<std::string>().starts_with(busy ? "GET /act?plain" : ""));
+        CHECK(worker["script"] == (busy ? server.root() + "/act" : ""));
+    }
+    CHECK(request.end());
+}
+
+TEST_CASE("control: status and pools and workers are shown as text", "[control]")
+{
+    const Server server({.global = with_control});
+    REQUIRE(wait_serving(server));
+    const Finished status = ctl(server, {"status"});
+    CHECK(status.status == ok);
+    CHECK(status.err.empty());
+    CHECK_THAT(status.out, Contains("process " + std::to_string(server.pid()) + ", serving, up "));
+    CHECK_THAT(status.out, Contains("configuration: " + server.configuration()));
+    const Finished pools = ctl(server, {"pools"});
+    CHECK_THAT(pools.out, Contains("POOL") && Contains("\nwww") && Contains(server.address()));
+    const Finished workers = ctl(server, {"workers"});
+    for (const pid_t pid : server.workers())
+        CHECK_THAT(workers.out, Contains(std::to_string(pid)));
+    CHECK_THAT(status.out, Contains(pools.out.substr(0, 20)) && Contains("REQUEST"));
+}
+
+TEST_CASE("control: status tells how workers have ended", "[control]")
+{
+    const Server server({.pool = "workers = 1\n", .global = with_control});
+    CHECK(server.serves());
+    REQUIRE(wait_serving(server));
+    const pid_t worker = server.worker();
+    ::kill(worker, SIGKILL);
+    REQUIRE(wait_for([&] { return !status_of(server)["pools"][0]["exits"].empty(); }));
+    REQUIRE(server.wait_workers(1));
+    const json pool = status_of(server)["pools"][0];
+    CHECK(pool["exits"][0]["pid"] == worker);
+    CHECK_THAT(pool["exits"][0]["how"].get<std::string>(), Contains("killed by SIGKILL"));
+    CHECK(pool["exits"][0]["clean"] == false);
+    CHECK_THAT(pool["exits"][0]["time"].get<std::string>(), Contains("T") && Contains("Z"));
+    CHECK(pool["requests"] == 1);  // also of the worker that has ended
+    CHECK_THAT(ctl(server, {"status"}).out, Contains("killed by SIGKILL"));
+}
+
+TEST_CASE("control: config shows what is in use and where it came from", "[control]")
+{
+    const Server server({.pool = "env.COLOUR = green\n", .global = with_control});
+    write_file(server.configuration(), "[global]\n# changed and not reloaded\n");
+    const Finished config = ctl(server, {"config"});
+    CHECK(config.status == ok);
+    CHECK_THAT(config.out, Contains("\n[www]\n"));
+    CHECK_THAT(config.out, Contains("env.COLOUR = green"));
+    CHECK_THAT(config.out, Contains("# " + server.configuration() + ":"));
+}
+
+TEST_CASE("control: reload returns when the new workers serve", "[control]")
+{
+    Server server({.global = with_control});
+    REQUIRE(wait_serving(server));
+    const auto old = server.workers();
+    server.configure({.pool = "env.COLOUR = green\n", .global = with_control});
+    const Finished reload = ctl(server, {"reload"});
+    CHECK(reload.status == ok);
+    CHECK(reload.out == "reloaded\n");
+    const json status = status_of(server);
+    CHECK(status["reloads"] == 1);
+    CHECK(status["reload_error"] == "");
+    CHECK(status["state"] == "serving");
+    CHECK(wait_for([&] { return entry(server.act("plain&env").body(), "COLOUR") == "green"; }));
+    CHECK(wait_for([&] {
+        const auto now = server.workers();
+        return now.size() == old.size() && now != old;
+    }));
+}
+
+TEST_CASE("control: a reload with a mistake fails and says which", "[control]")
+{
+    Server server({.global = with_control});
+    REQUIRE(wait_serving(server));
+    server.configure({.pool = "no_such_key = 1\n", .global = with_control});
+    const Finished reload = ctl(server, {"reload"});
+    CHECK(reload.status == failed);
+    CHECK(reload.out.empty());
+    CHECK_THAT(reload.err, Contains("tricornctl: " + server.configuration() + ":"));
+    CHECK_THAT(reload.err, Contains("no_such_key"));
+    CHECK(server.serves());
+    CHECK_THAT(status_of(server)["reload_error"].get<std::string>(), Contains("no_such_key"));
+    CHECK_THAT(ctl(server, {"status"}).out, Contains("the last reload failed:\n"));
+
+    server.configure({.global = with_control});
+    CHECK(ctl(server, {"reload"}).status == ok);
+    CHECK(status_of(server)["reload_error"] == "");
+}
+
+TEST_CASE("control: a reload whose workers do not boot fails and the old ones serve on",
+          "[control]")
+{
+    Server server({.pool = "handler = module\nmodule = " + build_file("examples/module/hello.so") +
+                           "\nworkers = 1\n",
+                   .global = with_control});
+    REQUIRE(wait_serving(server));
+    server.configure({.pool = "handler = module\nmodule = " +
+                              build_file("tests/modules/init_fails.so") + "\nworkers = 1\n",
+                      .global = with_control});
+    const Finished reload = ctl(server, {"reload"}, Milliseconds{30'000});
+    CHECK(reload.status == failed);
+    CHECK_THAT(reload.err, Contains("pool www: new workers do not boot"));
+    CHECK_THAT(reload.err, Contains("exited with status 4"));
+    CHECK(server.ask(server.get("hello")).status() == 200);
+    CHECK_THAT(ctl(server, {"status"}).out, Contains(", old") && Contains("reloading"));
+}
+
+TEST_CASE("control: reload does not wait longer than it may", "[control]")
+{
+    const TempDir place;
+    give_to_pool(place.path());
+    const std::string go = place / "go";
+    Server server({.global = with_control, .environment = {{"GO", go}}});
+    REQUIRE(wait_serving(server));
+    server.configure({.pool = "handler = module\nmodule = " +
+                              build_file("tests/modules/init_waits.so") + "\nworkers = 1\n",
+                      .global = with_control});
+    const Finished late = ctl(server, {"-t", "200ms", "reload"});
+    CHECK(late.status == failed);
+    CHECK_THAT(late.err, Contains("the new workers do not serve yet after 200ms"));
+    CHECK(status_of(server)["state"] == "reloading");
+    CHECK_THAT(ctl(server, {"workers"}).out, Contains("booting") && Contains("idle, old"));
+    CHECK(server.serves());
+    write_file(go, "");
+    CHECK(wait_serving(server));
+    CHECK(wait_for([&] { return server.ask(server.get("act")).body() == "at last"; }));
+}
+
+TEST_CASE("control: stop lets requests finish and waits for the end", "[control]")
+{
+    Server server({.global = with_control});
+    REQUIRE(wait_serving(server));
+    LongRequest request(server);
+    const Finished early = ctl(server, {"--timeout", "200ms", "stop"});
+    CHECK(early.status == failed);
+    CHECK_THAT(early.err, Contains("has not ended yet after 200ms"));
+    CHECK(status_of(server)["state"] == "draining");
+    CHECK(ctl(server, {"scale", "www", "+1"}).status == failed);
+    CHECK(ctl(server, {"reload"}).status == failed);
+    CHECK(request.end());
+    const Finished stop = ctl(server, {"stop"});
+    CHECK((stop.status == ok || stop.status == unreachable));  // it may have ended meanwhile
+    CHECK(server.process().wait() == ok);
+    CHECK_FALSE(exists(control_socket(server)));
+}
+
+TEST_CASE("control: stop returns when the server has ended", "[control]")
+{
+    Server server({.global = with_control});
+    REQUIRE(wait_serving(server));
+    const Finished stop = ctl(server, {"stop"});
+    CHECK(stop.status == ok);
+    CHECK(stop.out == "stopped\n");
+    CHECK_FALSE(alive(server.pid()));
+    CHECK(server.process().wait() == ok);
+    CHECK(ctl(server, {"status"}).status == unreachable);
+}
+
+TEST_CASE("control: quit ends requests at once", "[control]")
+{
+    Server server({.global = with_control});
+    REQUIRE(wait_serving(server));
+    LongRequest request(server);
+    CHECK(ctl(server, {"quit"}).status == ok);
+    CHECK_FALSE(alive(server.pid()));
+    CHECK_FALSE(request.client().read_reply().complete());
+    CHECK(server.process().wait() == ok);
+}
+
+TEST_CASE("control: reopen opens the logs anew", "[control]")
+{
+    const TempDir place;
+    give_to_pool(place.path());
+    Server server({.pool = "access_log = " + place.path() + "/access\n", .global = with_control});
+    CHECK(server.serves());
+    const std::string log = place / "access";
+    REQUIRE(wait_for([&] { return !read_file(log).empty(); }));
+    REQUIRE(::rename(log.c_str(), (log + ".1").c_str()) == 0);
+    const Finished reopen = ctl(server, {"reopen"});
+    CHECK(reopen.status == ok);
+    CHECK(reopen.out == "logs reopened\n");
+    CHECK(wait_for([&] { return server.serves() && !read_file(log).empty(); }));
+}
+
+TEST_CASE("control: scale changes the number of workers until the next reload", "[control]")
+{
+    Server server({.pool = "workers = 2\n", .global = with_control});
+    REQUIRE(wait_serving(server));
+    CHECK(ctl(server, {"scale", "www", "4"}).out == "[www] 4 workers from now on\n");
+    CHECK(server.wait_workers(4));
+    CHECK(ctl(server, {"scale", "www", "-3"}).out == "[www] 1 workers from now on\n");
+    CHECK(server.wait_workers(1));
+    CHECK(ctl(server, {"scale", "www", "+1"}).out == "[www] 2 workers from now on\n");
+    CHECK(server.wait_workers(2));
+    CHECK(ctl(server, {"scale", "www", "3"}).status == ok);
+    CHECK(status_of(server)["pools"][0]["target"] == 3);
+
+    const Finished none = ctl(server, {"scale", "www", "-3"});
+    CHECK(none.status == failed);
+    CHECK_THAT(none.err, Contains("at least 1 worker"));
+    const Finished unknown = ctl(server, {"scale", "nobody", "2"});
+    CHECK(unknown.status == failed);
+    CHECK_THAT(unknown.err, Contains("there is no pool nobody"));
+    CHECK(ctl(server, {"reload"}).status == ok);
+    CHECK(server.wait_workers(2));
+}
+
+TEST_CASE("control: kill ends a worker and its request and a new one takes its place", "[control]")
+{
+    Server server({.pool = "workers = 1\n", .global = with_control});
+    REQUIRE(wait_serving(server));
+    LongRequest request(server);
+    const pid_t worker = server.worker();
+    CHECK(ctl(server, {"kill", std::to_string(worker)}).status == ok);
+    CHECK(wait_for([&] { return !alive(worker); }));
+    CHECK(server.wait_workers(1));
+    CHECK_FALSE(request.client().read_reply().complete());
+    CHECK(server.serves());
+}
+
+TEST_CASE("control: kill ends a worker that does not listen", "[control]")
+{
+    const Server server({.pool = "workers = 1\n", .global = with_control});
+    REQUIRE(wait_serving(server));
+    const pid_t worker = server.worker();
+    ::kill(worker, SIGSTOP);
+    CHECK(ctl(server, {"kill", std::to_string(worker)}).status == ok);
+    CHECK(wait_for([&] { return !alive(worker); }));
+    CHECK(server.wait_workers(1));
+}
+
+TEST_CASE("control: kill does not touch a process that is no worker", "[control]")
+{
+    Server server({.global = with_control});
+    REQUIRE(wait_serving(server));
+    Command sleep;
+    sleep.arguments = {"sleep", "1000"};
+    Process stranger(sleep);
+    for (const pid_t pid : {stranger.pid(), server.pid(), ::getpid(), pid_t{1}}) {
+        const Finished finished = ctl(server, {"kill", std::to_string(pid)});
+        CHECK(finished.status == failed);
+        CHECK_THAT(finished.err,
+                   Contains("process " + std::to_string(pid) + " is no worker of this server"));
+    }
+    CHECK(stranger.running());
+    CHECK(server.serves());
+}
+
+TEST_CASE("control: wrong usage is told from a server that does not run", "[control]")
+{
+    const TempDir directory;
+    const std::string nowhere = directory / "c";
+    const std::vector<std::vector<std::string>> wrong = {{},
+                                                         {"dance"},
+                                                         {"scale", "www"},
+                                                         {"scale", "www", "many"},
+                                                         {"scale", "www", "0"},
+                                                         {"kill"},
+                                                         {"kill", "me"},
+                                                         {"status", "--frobnicate"},
+                                                         {"stop\nquit"},
+                                                         {"-t", "soon", "stop"},
+                                                         {"scale", std::string(300, 'x'), "1"}};
+    for (auto arguments : wrong) {
+        arguments.insert(arguments.begin(), {"-s", nowhere});
+        const Finished finished = tricornctl(arguments);
+        INFO(finished.err);
+        CHECK(finished.status == usage);
+        CHECK_THAT(finished.err, Contains("tricornctl: "));
+        CHECK(finished.out.empty());
+    }
+    const Finished missing = tricornctl({"-s", nowhere, "status"});
+    CHECK(missing.status == unreachable);
+    CHECK_THAT(missing.err, Contains("no server is controlled at " + nowhere));
+    CHECK(tricornctl({"--version"}).out == "tricornctl " PACKAGE_VERSION "\n");
+    CHECK_THAT(tricornctl({"--help"}).out, Contains("scale POOL N"));
+}
+
+TEST_CASE("control: the configuration names the socket", "[control]")
+{
+    const Server server({.global = with_control});
+    const Finished finished = tricornctl({"-c", server.configuration(), "pools"});
+    CHECK(finished.status == ok);
+    CHECK_THAT(finished.out, Contains("www"));
+    const std::string off = server.directory() / "off.conf";
+    write_file(off, "[global]\ncontrol =\n");
+    const Finished none = tricornctl({"-c", off, "pools"});
+    CHECK(none.status == unreachable);
+    CHECK_THAT(none.err, Contains("switches the control socket off"));
+    const Finished missing = tricornctl({"-c", off + "x", "pools"});
+    CHECK(missing.status == unreachable);
+    CHECK_THAT(missing.err, Contains(off + "x"));
+}
+
+TEST_CASE("control: the shell completes commands and pools and workers", "[control]")
+{
+    Server server({.global = with_control});
+    REQUIRE(wait_serving(server));
+    // What is offered behind these words.
+    const auto offered = [&](const std::string& words, const std::string& begun) {
+        Command shell;
+        shell.arguments = {"bash",
+                           "-c",
+                           "set -u; source \"$1\"; COMP_WORDS=($2 \"$3\"); "
+                           "COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _tricornctl; "
+                           "echo \"${COMPREPLY[*]}\"",
+                           "bash",
+                           source_file("packaging/bash-completion/tricornctl"),
+                           binary() + "ctl " + words,
+                           begun};
+        const Finished finished = run(shell);
+        CHECK(finished.err.empty());
+        return finished.out;
+    };
+    const std::string at = "-t 5s -s " + control_socket(server) + " ";
+    CHECK(offered("", "st") == "status stop\n");
+    CHECK(offered("", "--j") == "--json\n");
+    CHECK(offered("--json", "rel") == "reload\n");
+    CHECK(offered(at + "scale", "") == "www\n");
+    CHECK(offered(at + "scale", "x") == "\n");
+    CHECK(offered(at + "scale www", "") == "\n");
+    const std::string workers = offered(at + "kill", "");
+    for (const pid_t pid : server.workers())
+        CHECK_THAT(workers, Contains(std::to_string(pid)));
+    CHECK(offered("status", "") == "\n");
+}
+
+TEST_CASE("control: other users than root and the server's are refused", "[control]")
+{
+    if (!is_root())
+        SKIP_TEST("needs root");
+    Server server({.global = with_control});
+    const std::string socket = control_socket(server);
+    struct stat status {};
+    REQUIRE(::stat(socket.c_str(), &status) == 0);
+    CHECK((status.st_mode & 0777) == 0600);
+    const Finished closed = tricornctl({"-s", socket, "stop"}, pool_user());
+    CHECK(closed.status == unreachable);
+    CHECK_THAT(closed.err, Contains("only root"));
+    // Even where the mode lets them in.
+    REQUIRE(::chmod(socket.c_str(), 0666) == 0);
+    const Finished open = tricornctl({"-s", socket, "stop"}, pool_user());
+    CHECK(open.status == failed);
+    CHECK_THAT(open.err, Contains("only root and the user that the server runs as"));
+    CHECK(server.serves());
+    CHECK(server.wait_log("refused to user "));
+    CHECK(ctl(server, {"status"}).status == ok);
+}
+
+TEST_CASE("control: a server that is already there keeps its socket", "[control]")
+{
+    Server server({.global = with_control});
+    REQUIRE(wait_serving(server));
+    Server second({.global = "control = " + control_socket(server) + "\n", .wait = false});
+    CHECK(second.process().wait() == ExitStatus{1, 0});
+    CHECK_THAT(second.log(), Contains("control: another server is listening on "));
+    CHECK(ctl(server, {"status"}).status == ok);
+}
+
+TEST_CASE("control: a socket that a killed server has left is replaced", "[control]")
+{
+    Server server({.global = with_control});
+    REQUIRE(wait_serving(server));
+    server.signal(SIGKILL);
+    REQUIRE(server.process().wait());
+    CHECK(exists(control_socket(server)));
+    CHECK(ctl(server, {"status"}).status == unreachable);
+    REQUIRE(wait_for([] {
+        kill_adopted();
+        return adopted().empty();
+    }));
+    server.start();
+    CHECK(ctl(server, {"status"}).status == ok);
+}
+
+TEST_CASE("control: a socket that cannot be made is an error only when it was asked for",
+          "[control]")
+{
+    Server server({.global = "control = none/c\n", .wait = false});
+    CHECK(server.process().wait() == ExitStatus{1, 0});
+    CHECK_THAT(server.log(), Contains("control: cannot make the socket"));
+    CHECK_FALSE(exists(server.socket()));
+    server.configure({.global = "control = auto\nlog_level = debug\n"});
+    server.start();
+    CHECK(server.serves());
+    const std::string log = server.log();
+    CHECK((log.find("no control socket: ") != std::string::npos ||
+           log.find("controlled at ") != std::string::npos));
+}
+
+TEST_CASE("control: a file that is no socket stays", "[control]")
+{
+    const TempDir directory;
+    const std::string path = directory / "precious";
+    write_file(path, "data");
+    Server server({.global = "control = " + path + "\n", .wait = false});
+    CHECK(server.process().wait() == ExitStatus{1, 0});
+    CHECK(read_file(path) == "data");
+}
+
+TEST_CASE("control: HUP moves the socket and switches it off and on", "[control]")
+{
+    Server server({.global = with_control});
+    REQUIRE(wait_serving(server));
+    const std::string first = control_socket(server);
+    const std::string second = server.directory() / "d";
+    server.configure({.global = "control = d\n"});
+    CHECK(ctl(server, {"reload"}).status == unreachable);  // it cannot see the end of it
+    CHECK(wait_for([&] { return tricornctl({"-s", second, "status"}).status == ok; }));
+    CHECK_FALSE(exists(first));
+
+    server.configure({.global = "control = none/c\n"});
+    const Finished refused = tricornctl({"-s", second, "reload"});
+    CHECK(refused.status == failed);
+    CHECK_THAT(refused.err, Contains("control: cannot make the socket"));
+    CHECK(tricornctl({"-s", second, "status"}).status == ok);
+
+    server.configure({});
+    server.signal(SIGHUP);
+    CHECK(wait_for([&] { return !exists(second); }));
+    CHECK(server.serves());
+    server.configure({.global = with_control});
+    server.signal(SIGHUP);
+    CHECK(wait_for([&] { return ctl(server, {"status"}).status == ok; }));
+}
+
+TEST_CASE("control: workers do not inherit the socket or its clients", "[control]")
+{
+    const Server server({.global = with_control});
+    REQUIRE(wait_serving(server));
+    const ControlClient client(server);
+    client.send("stat");
+    const auto old = server.workers();
+    ::kill(server.worker(), SIGKILL);
+    REQUIRE(wait_for([&] { return server.workers() != old && server.workers().size() == 2; }));
+    REQUIRE(wait_serving(server));
+    // Both ends of the server's have the path of the socket.
+    std::istringstream sockets(read_file("/proc/net/unix"));
+    std::vector<std::string> inodes;
+    for (std::string line; std::getline(sockets, line);)
+        if (line.ends_with(control_socket(server))) {
+            std::istringstream fields(line);
+            std::string inode;
+            for (int i = 0; i < 7; ++i)
+                fields >> inode;
+            inodes.push_back("socket:[" + inode + "]");
+        }
+    CHECK(inodes.size() == 2);
+    const auto holds = [&](pid_t pid) {
+        Command list;
+        list.arguments = {"ls", "-l", "/proc/" + std::to_string(pid) + "/fd"};
+        const std::string descriptors = run(list).out;
+        return std::any_of(inodes.begin(), inodes.end(), [&](const std::string& inode) {
+            return descriptors.find(inode) != std::string::npos;
+        });
+    };
+    CHECK(holds(server.pid()));
+    for (const pid_t worker : server.workers())
+        CHECK_FALSE(holds(worker));
+}
