@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <charconv>
 #include <chrono>
+#include <csignal>
 #include <cstring>
 #include <optional>
 #include <system_error>
@@ -48,8 +49,19 @@ void set_option(int fd, int level, int option)
 
 // --- Unix sockets -------------------------------------------------------------------------------
 
+enum class InTheWay { left_over, orphan, live };
+
+// Whether the process that has called listen(2) is dead. Its children may have the socket still.
+bool listener_is_dead(int connected)
+{
+    ucred listener{};
+    socklen_t length = sizeof listener;
+    return ::getsockopt(connected, SOL_SOCKET, SO_PEERCRED, &listener, &length) == 0 &&
+           listener.pid > 0 && ::kill(listener.pid, 0) != 0 && errno == ESRCH;
+}
+
 // Connects to a socket that is in the way: only one that refuses is a left-over.
-void check_stale(const Address& address)
+InTheWay look_at(const Address& address)
 {
     const UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (!probe)
@@ -57,16 +69,31 @@ void check_stale(const Address& address)
     const int error = ::connect(probe.get(), address.get(), address.length) == 0 ? 0 : errno;
     switch (error) {
     case ECONNREFUSED:
-    case ENOENT: return;
-    case 0:
+    case ENOENT: return InTheWay::left_over;
+    case 0: return listener_is_dead(probe.get()) ? InTheWay::orphan : InTheWay::live;
     case EAGAIN:  // its backlog is full: it lives
-    case EINPROGRESS:
-        throw StartError(exit_failure, "another server is listening on " + address.path);
+    case EINPROGRESS: return InTheWay::live;
     default: fail("cannot tell whether another server is listening on " + address.path, error);
     }
 }
 
-void remove_stale(const Address& address)
+// Workers of a server that was killed let go of the socket as soon as their programs have ended.
+// Or somebody else has passed it on: then it stays.
+void wait_stale(const Address& address, int attempts)
+{
+    constexpr std::chrono::milliseconds step{50};
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(attempts - 1);
+    for (;;) {
+        const InTheWay what = look_at(address);
+        if (what == InTheWay::left_over)
+            return;
+        if (what == InTheWay::live || std::chrono::steady_clock::now() >= until)
+            throw StartError(exit_failure, "another server is listening on " + address.path);
+        std::this_thread::sleep_for(step);
+    }
+}
+
+void remove_stale(const Address& address, int attempts)
 {
     struct stat status {};
     if (::lstat(address.path.c_str(), &status) != 0) {
@@ -76,7 +103,7 @@ void remove_stale(const Address& address)
     }
     if (!S_ISSOCK(status.st_mode))
         throw StartError(exit_failure, address.path + " is in the way and is no socket");
-    check_stale(address);
+    wait_stale(address, attempts);
     if (::unlink(address.path.c_str()) != 0 && errno != ENOENT)
         fail("cannot remove the stale socket " + address.path, errno);
     logging::info("removed the stale socket %s", address.path.c_str());
@@ -214,7 +241,7 @@ Listener Listener::open(const Address& address, const ListenOptions& options)
     if (address.is_tcp())
         return Listener(listen_tcp(address, options), address, true);
 
-    remove_stale(address);
+    remove_stale(address, options.attempts);
     Listener listener(make_socket(address), address, false);
     bind_unix(listener.fd(), address);
     listener.claim();

@@ -19,7 +19,7 @@ struct ListenOptions {
     mode_t mode = 0660;  // of a Unix socket, set before anyone can connect
     std::string owner;   // name or number; empty: ours
     std::string group;
-    int attempts = 5;  // while a TCP port is in use, one second apart
+    int attempts = 5;  // a second apart, while a TCP port or a dead server's socket is in use
 };
 
 class Listener {

@@ -16,6 +16,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 using net::Address;
 using net::Listener;
@@ -147,6 +148,27 @@ TEST_CASE("listener: a live socket is left to the server that has it", "[listene
     const auto first = Listener::open(unix_at(dir / "a.sock"), {});
     CHECK(contains(reason(unix_at(dir / "a.sock")), "another server is listening on"));
     CHECK(connect_to(first.address()));
+}
+
+// A server that was killed: one of its children still has the socket, for a while.
+TEST_CASE("listener: a socket that only orphans of its server hold is waited for", "[listener]")
+{
+    const TempDir dir;
+    const QuietLog quiet;
+    const auto address = unix_at(dir / "a.sock");
+    const pid_t server = ::fork();
+    if (server == 0) {
+        const auto listener = Listener::open(address, {});
+        if (::fork() == 0)
+            ::usleep(400'000);
+        ::_exit(0);
+    }
+    REQUIRE(::waitpid(server, nullptr, 0) == server);
+    ListenOptions once;
+    once.attempts = 1;
+    CHECK(contains(reason(address, once), "another server is listening on"));
+    const auto listener = Listener::open(address, {});
+    CHECK(connect_to(listener.address()));
 }
 
 TEST_CASE("listener: a live socket with a full backlog is live too", "[listener]")
