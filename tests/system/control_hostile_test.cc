@@ -130,6 +130,37 @@ TEST_CASE("control: hostile request lines leave the status valid and the termina
     }
 }
 
+TEST_CASE("control: a worker that was taken over can lie in its status and do no more", "[control]")
+{
+    Server server({.pool = "handler = module\nmodule = " + build_file("tests/modules/vandal.so") +
+                           "\nworkers = 2\ntimeout = 2s\n",
+                   .global = with_control});
+    REQUIRE(server.wait_workers(2));
+    for (const std::string with : {"ff", "7f", "80", "00", "0a", "noise"}) {
+        INFO(with);
+        // It may have been found silent and be on its way out.
+        const Reply reply = server.ask(server.get("", with));
+        if (reply.end == End::ended)
+            CHECK(reply.body() == "filled 1\n");
+        const Finished finished = ctl(server, {"--json", "status"});
+        REQUIRE(finished.status == ok);
+        const json document = json::parse(finished.out, nullptr, false);
+        REQUIRE(document.is_object());
+        for (const json& worker : document["status"]["pools"][0]["workers"]) {
+            CHECK(worker["elapsed"] >= 0);
+            CHECK(worker["age"] >= 0);
+            CHECK(worker["request"].get<std::string>().size() < 2000);
+        }
+        CHECK(ctl(server, {"status"}).status == ok);
+        CHECK(server.process().running());
+    }
+    // Those that look silent are replaced.
+    CHECK(wait_for([&] {
+        const json pool = json::parse(ctl(server, {"--json", "status"}).out)["status"]["pools"][0];
+        return pool["settled"] == true && pool["total"] == 2;
+    }));
+}
+
 TEST_CASE("control: what is no request is answered by a refusal and nothing is done", "[control]")
 {
     const Server server({.global = with_control});

@@ -1,0 +1,44 @@
+// vandal.cc - a module that has been taken over: fills all memory that its worker shares with the
+// arbiter with the byte, or the noise, that the query string asks for.
+#include "tricorn_module.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+namespace {
+
+void fill(unsigned char* begin, const unsigned char* end, const char* with)
+{
+    unsigned noise = 1;
+    for (unsigned char* at = begin; at != end; ++at) {
+        noise = noise * 1664525 + 1013904223;
+        *at = static_cast<unsigned char>(*with == 'n' ? noise >> 24
+                                                      : std::strtoul(with, nullptr, 16));
+    }
+}
+
+}  // namespace
+
+extern "C" int tricorn_handle(FCGX_ParamArray envp, FCGX_Stream*, FCGX_Stream* out, FCGX_Stream*)
+{
+    int filled = 0;
+    std::FILE* maps = std::fopen("/proc/self/maps", "r");
+    char line[512];
+    while (maps != nullptr && std::fgets(line, sizeof line, maps) != nullptr) {
+        void* begin = nullptr;
+        void* end = nullptr;
+        char access[8];
+        if (std::sscanf(line, "%p-%p %7s", &begin, &end, access) != 3 ||
+            std::strcmp(access, "rw-s") != 0)
+            continue;
+        fill(static_cast<unsigned char*>(begin),
+             static_cast<unsigned char*>(end),
+             FCGX_GetParam("QUERY_STRING", envp));
+        ++filled;
+    }
+    if (maps != nullptr)
+        std::fclose(maps);
+    FCGX_FPrintF(out, "Content-Type: text/plain\n\nfilled %d\n", filled);
+    return 0;
+}
