@@ -38,6 +38,7 @@ net::ListenOptions owner_only()
     net::ListenOptions options;
     options.backlog = most_clients;
     options.mode = 0600;
+    options.attempts = 1;  // the arbiter does not wait
     return options;
 }
 
