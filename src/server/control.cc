@@ -22,7 +22,7 @@ constexpr std::size_t longest_reply = 16 << 20;
 constexpr Duration client_time{5'000};
 // Out of descriptors: the socket would be readable all the time.
 constexpr Duration accept_pause{1'000};
-// Until the default socket is tried again: a server that is about to end may have it now.
+// Until a socket that could not be had is tried again: a server that is about to end may have it.
 constexpr Duration retry_pause{10'000};
 
 net::Address address_of(const std::string& path)
@@ -40,6 +40,18 @@ net::ListenOptions owner_only()
     options.mode = 0600;
     options.attempts = 1;  // the arbiter does not wait
     return options;
+}
+
+// After an upgrade the server that started this one has the socket, until it ends.
+bool parent_has(const std::string& path)
+{
+    const net::Address address = address_of(path);
+    const UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    ucred server{};
+    socklen_t length = sizeof server;
+    return probe && ::connect(probe.get(), address.get(), address.length) == 0 &&
+           ::getsockopt(probe.get(), SOL_SOCKET, SO_PEERCRED, &server, &length) == 0 &&
+           server.pid == ::getppid();
 }
 
 bool may_control(const ucred& peer)
@@ -78,7 +90,7 @@ std::shared_ptr<Control::Socket> Control::prepare(const std::string& setting) co
     try {
         return std::make_shared<Socket>(path);
     } catch (const StartError& error) {
-        if (!by_default)
+        if (!by_default && !parent_has(path))
             throw StartError(error.exit_code(), std::string("control: ") + error.what());
         logging::debug("no control socket: %s", error.what());
         return nullptr;
@@ -91,6 +103,7 @@ void Control::use(const std::string& setting, std::shared_ptr<Socket> socket)
         logging::info("controlled at %s", socket->path().c_str());
     setting_ = setting;
     socket_ = std::move(socket);
+    retry_after_ = Clock::now() + retry_pause;
 }
 
 void Control::watch(std::vector<pollfd>& set, TimePoint now) const
@@ -115,12 +128,18 @@ void Control::serve(TimePoint now)
                   [now](const Client& client) { return client.over || now >= client.deadline; });
 }
 
+// At once when the server has ended that was upgraded to this one.
 void Control::retry(TimePoint now)
 {
-    if (socket_ || setting_ != "auto" || now < retry_after_)
+    const bool orphaned = ::getppid() != parent_;
+    if (socket_ || setting_.empty() || (now < retry_after_ && !orphaned))
         return;
-    if (retry_after_ != TimePoint::min())
+    parent_ = ::getppid();
+    try {
         use(setting_, prepare(setting_));
+    } catch (const StartError& error) {
+        logging::debug("no control socket: %s", error.what());
+    }
     retry_after_ = now + retry_pause;
 }
 

@@ -19,6 +19,8 @@
 #include <vector>
 
 #include <poll.h>
+#include <sys/types.h>
+#include <unistd.h>
 
 namespace server {
 
@@ -49,10 +51,11 @@ public:
         net::Listener listener_;
     };
 
-    explicit Control(Actions& actions) : actions_(actions) {}
+    explicit Control(Actions& actions) : actions_(actions), parent_(::getppid()) {}
 
     // The socket for a value of the setting `control`, which may be the one that is in use; null
-    // for none. When the default cannot be had, that is no error, and serve() tries again.
+    // for none. That the default cannot be had, or that the server which was upgraded to this one
+    // has the socket still, is no error: serve() tries again.
     std::shared_ptr<Socket> prepare(const std::string& setting) const;
     void use(const std::string& setting, std::shared_ptr<Socket> socket);
 
@@ -80,6 +83,7 @@ private:
     static void send(Client& client);
 
     Actions& actions_;
+    pid_t parent_;
     std::string setting_;
     std::shared_ptr<Socket> socket_;
     std::list<Client> clients_;

@@ -311,6 +311,50 @@ TEST_CASE("control: a path that is in use or cannot be made is refused", "[contr
     CHECK(::access(site.path.c_str(), F_OK) == 0);
 }
 
+TEST_CASE("control: a server takes the socket over when its parent has ended", "[control]")
+{
+    const QuietLog quiet;
+    const unit::TempDir directory;
+    const std::string path = directory / "control";
+    int pipe[2];
+    REQUIRE(::pipe2(pipe, O_CLOEXEC) == 0);
+    // The parent is a server with a socket; its child gets the socket some time after the end.
+    const int status = unit::in_child([&] {
+        Recorder recorder;
+        server::Control parent(recorder);
+        parent.use(path, parent.prepare(path));
+        const pid_t old = ::getpid();
+        if (::fork() != 0) {
+            char byte = 0;
+            const bool told = ::read(pipe[0], &byte, 1) == 1;
+            parent.use("", nullptr);
+            return told && byte == 'w' ? 0 : 1;
+        }
+        ::alarm(20);
+        server::Control child(recorder);
+        const auto none = child.prepare(path);
+        child.use(path, none);
+        child.serve(Clock::now());
+        if (::write(pipe[1], none ? "x" : "w", 1) != 1)
+            ::_exit(1);
+        while (::getppid() == old)
+            ::usleep(1'000);
+        child.serve(Clock::now());
+        Peer peer(path);
+        peer.send("status\n");
+        child.serve(Clock::now());
+        const std::string text = peer.receive();
+        ::_exit(::write(pipe[1], text.c_str(), text.size()) > 0 ? 0 : 1);
+    });
+    CHECK(status == 0);
+    std::string text(100, '\0');
+    const ssize_t count = ::read(pipe[0], text.data(), text.size());
+    REQUIRE(count > 0);
+    CHECK(text.substr(0, static_cast<std::size_t>(count)) == done);
+    ::close(pipe[0]);
+    ::close(pipe[1]);
+}
+
 TEST_CASE("control: the socket stays what it is unless its file is gone", "[control]")
 {
     Site site;
