@@ -107,6 +107,10 @@ control::PoolStatus pool_status(const Service& service, const Crew& crew, const 
 
 std::string how_it_ended(const CrewMember& worker, const ExitStatus& status)
 {
+    if (status.clean() && worker.state.hurried != never)
+        return "was told to end at once";
+    if (status.clean())
+        return worker.state.retired != never ? "was retired" : "ended by itself";
     std::string text = describe(status);
     if (worker.state.aborted != never)
         text += " after it was silent for longer than timeout";

@@ -289,6 +289,7 @@ TEST_CASE("control: scale changes the number of workers until the next reload", 
     CHECK(server.wait_workers(4));
     CHECK(ctl(server, {"scale", "www", "-3"}).out == "[www] 1 workers from now on\n");
     CHECK(server.wait_workers(1));
+    CHECK_THAT(ctl(server, {"status"}).out, Contains("was retired"));
     CHECK(ctl(server, {"scale", "www", "+1"}).out == "[www] 2 workers from now on\n");
     CHECK(server.wait_workers(2));
     CHECK(ctl(server, {"scale", "www", "3"}).status == ok);
@@ -313,6 +314,7 @@ TEST_CASE("control: kill ends a worker and its request and a new one takes its p
     CHECK(ctl(server, {"kill", std::to_string(worker)}).status == ok);
     CHECK(wait_for([&] { return !alive(worker); }));
     CHECK(server.wait_workers(1));
+    CHECK_THAT(ctl(server, {"status"}).out, Contains("was told to end at once"));
     CHECK_FALSE(request.client().read_reply().complete());
     CHECK(server.serves());
 }
