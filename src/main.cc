@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "log/log.h"
 #include "server/arbiter.h"
+#include "server/run_once.h"
 
 #include <cstdio>
 #include <exception>
@@ -46,6 +47,7 @@ int run(int argc, char** argv, Daemon& daemon)
             std::fprintf(stderr, "tricorn: warning: %s\n", warning.c_str());
         std::puts("The configuration is good.");
         return exit_ok;
+    case config::Action::run: return server::run_once(loaded);
     case config::Action::serve: break;
     }
     return serve(std::move(loaded), daemon);

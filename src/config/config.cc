@@ -18,6 +18,17 @@ constexpr const char* from_environment = "TRICORN_ARGS";
 constexpr const char* from_command_line = "command line";
 constexpr std::size_t origin_column = 40;
 
+// What --run runs, if it is given; without --run there is nothing for --pool to say.
+Run run_of(const Options& environment, const Options& arguments, const std::string& directory)
+{
+    const bool by_arguments = !arguments.run.empty();
+    const std::string& pool = arguments.pool.empty() ? environment.pool : arguments.pool;
+    Run run{absolute(by_arguments ? arguments.run : environment.run, directory), pool};
+    if (run.script.empty() && !pool.empty())
+        throw StartError(exit_usage, "--pool " + pool + ": is for --run");
+    return run;
+}
+
 // The file to read; empty when a TARGET makes one superfluous.
 std::string choose_file(const std::string& given, bool has_target, const std::string& directory)
 {
@@ -132,14 +143,17 @@ Loaded load(const Invocation& invocation)
 
     const bool by_arguments = !arguments.target.empty();
     const std::string& target = by_arguments ? arguments.target : environment.target;
-    loaded.file = choose_file(arguments.file.empty() ? environment.file : arguments.file,
-                              !target.empty(),
-                              invocation.directory);
+    const std::string& file = arguments.file.empty() ? environment.file : arguments.file;
+    loaded.run = run_of(environment, arguments, invocation.directory);
+    const bool alone = !loaded.run.script.empty() && loaded.run.pool.empty() && file.empty();
+    loaded.file = choose_file(file, !target.empty() || alone, invocation.directory);
     Merger merger(invocation);
     if (!loaded.file.empty())
         merger.add_file(read_ini(loaded.file));
     if (!target.empty())
         merger.add_target(target, by_arguments ? from_command_line : from_environment);
+    else if (alone)
+        merger.add_program(loaded.run.script, from_command_line);
     merger.add_options(environment, from_environment);
     merger.add_options(arguments, from_command_line);
 

@@ -15,8 +15,15 @@
 
 namespace config {
 
+// What --run runs.
+struct Run {
+    std::string script;  // absolute
+    std::string pool;    // empty: the only one
+};
+
 struct Loaded {
     Action action = Action::serve;
+    Run run;
     Config config;
     Origins origins;                    // where each value came from
     std::vector<std::string> warnings;  // for the log

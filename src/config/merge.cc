@@ -230,6 +230,27 @@ void Merger::add_target(const std::string& target, const std::string& source)
         put_target(pool, each, each == key ? path : "", origin);
 }
 
+void Merger::add_program(const std::string& program, const std::string& source)
+{
+    const std::string path = absolute(program, invocation_.directory);
+    const auto refuse = [&](const std::string& why) {
+        throw StartError(exit_usage, source + ": --run " + program + ": " + why);
+    };
+    struct stat status {};
+    if (::stat(path.c_str(), &status) != 0)
+        refuse(errno_text(errno));
+    if (!S_ISREG(status.st_mode))
+        refuse("is no file");
+    if ((status.st_mode & 0111) == 0)
+        refuse("is not executable: chmod +x it");
+    const Origin origin{source, 0};
+    Pool& pool = add_pool(std::string(target_pool), origin);
+    has_target_ = true;
+    ++level_;
+    put_target(pool, "script", path, origin);
+    put_target(pool, "mount", path.substr(path.rfind('/')), origin);
+}
+
 void Merger::put_target(Pool& pool,
                         std::string_view key,
                         const std::string& value,

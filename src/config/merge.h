@@ -44,6 +44,8 @@ public:
 
     void add_file(Ini ini);
     void add_target(const std::string& target, const std::string& source);
+    // A program that --run has been given without a pool: a pool of its own.
+    void add_program(const std::string& program, const std::string& source);
     void add_options(const Options& options, const std::string& source);
 
     // Fills in what depends on the machine or on other settings.

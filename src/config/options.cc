@@ -25,6 +25,8 @@ struct Plain {
 constexpr Plain plain_options[] = {
     {"config", 'c', "FILE", "read FILE instead of " TRICORN_CONFIG_FILE},
     {"set", 0, "[POOL.]KEY=VALUE", "set any key of tricorn.conf(5); may be repeated"},
+    {"run", 0, "PROGRAM", "run PROGRAM for one request from the shell and print the reply"},
+    {"pool", 0, "POOL", "the pool that --run runs PROGRAM in"},
     {"check-config", 0, "", "check the configuration and exit"},
     {"print-config", 0, "", "print the configuration in use and exit"},
     {"version", 'v', "", "print the version and exit"},
@@ -115,7 +117,12 @@ bool take_plain(const po::option& given, const std::string& source, Options& opt
     }
     if (given.string_key == "config")
         options.file = given.value.at(0);
-    else if (given.string_key == "set") {
+    else if (given.string_key == "pool")
+        options.pool = given.value.at(0);
+    else if (given.string_key == "run") {
+        options.run = given.value.at(0);
+        options.action = std::max(options.action, Action::run);
+    } else if (given.string_key == "set") {
         const std::string& word = given.value.at(0);
         const std::size_t equals = word.find('=');
         if (equals == std::string::npos || equals == 0)

@@ -10,7 +10,7 @@
 
 namespace config {
 
-enum class Action { serve, check_config, print_config, version, help };
+enum class Action { serve, run, check_config, print_config, version, help };
 
 struct Options {
     struct Item {
@@ -23,6 +23,8 @@ struct Options {
     Action action = Action::serve;
     std::string file;         // of --config; empty: not given
     std::string target;       // empty: not given
+    std::string run;          // of --run, the program; empty: not given
+    std::string pool;         // of --pool; empty: not given
     std::vector<Item> items;  // in the order given
 };
 

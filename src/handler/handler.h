@@ -30,6 +30,7 @@ struct Outcome {
     std::string script;            // path of the program, empty when none was found
     std::optional<Duration> program_time;
     std::optional<ExitStatus> exit;
+    bool failed = false;  // the reply is an error of ours, was cut short, or has reached nobody
 };
 
 class Task {

@@ -141,6 +141,7 @@ std::string_view Reply::limit(std::string_view body)
 
 void Reply::fail(int status, const std::string& reason)
 {
+    outcome_.failed = outcome_.failed || stage_ != Stage::ended;
     const std::string effect = stage_ == Stage::header ? std::to_string(status)
                                : stage_ == Stage::body ? "transfer aborted"
                                                        : "ended after its reply";
@@ -163,6 +164,7 @@ void Reply::fail(int status, const std::string& reason)
 
 void Reply::abandon(int status)
 {
+    outcome_.failed = outcome_.failed || stage_ != Stage::ended;
     if (stage_ == Stage::header)
         outcome_.status = status;
     stage_ = Stage::ended;

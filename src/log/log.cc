@@ -28,7 +28,7 @@ namespace logging {
 namespace {
 
 constexpr std::array<const char*, 5> level_names{"debug", "info", "warning", "error", "critical"};
-constexpr const char* syslog_ident = "tricorn";
+constexpr const char* program_name = "tricorn";
 
 spdlog::level::level_enum to_spdlog(Level level)
 {
@@ -89,7 +89,9 @@ void append_time(std::string& out, std::chrono::system_clock::time_point time)
 // a second write.
 class OutputSink : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
 public:
-    OutputSink(Output output, bool journal) : output_(std::move(output)), journal_(journal) {}
+    enum class Form { dated, journal, plain };
+
+    OutputSink(Output output, Form form) : output_(std::move(output)), form_(form) {}
     Output& output() { return output_; }
 
 protected:
@@ -114,24 +116,26 @@ protected:
 private:
     void append_line(Level level, spdlog::log_clock::time_point time, std::string_view text)
     {
-        if (journal_) {
-            line_ += '<';
-            line_ += std::to_string(journal_priority(level));
-            line_ += '>';
-        } else {
+        switch (form_) {
+        case Form::journal:
+            line_.append("<").append(std::to_string(journal_priority(level))).append(">");
+            break;
+        case Form::dated:
             append_time(line_, time);
-            line_ += " [";
-            line_ += std::to_string(::getpid());
-            line_ += "] ";
-            line_ += level_names[static_cast<std::size_t>(level)];
-            line_ += ": ";
+            line_.append(" [").append(std::to_string(::getpid())).append("] ");
+            line_.append(level_names[static_cast<std::size_t>(level)]).append(": ");
+            break;
+        case Form::plain:
+            line_.append(program_name).append(": ");
+            line_.append(level_names[static_cast<std::size_t>(level)]).append(": ");
+            break;
         }
         line_ += text;
         line_ += '\n';
     }
 
     Output output_;
-    bool journal_;
+    Form form_;
     std::string line_;
 };
 
@@ -141,7 +145,7 @@ struct ErrorLog {
 
     ErrorLog()
     {
-        use(std::make_shared<OutputSink>(Output::standard(STDERR_FILENO), stderr_is_journal()));
+        use_stderr(false);
         logger.set_level(spdlog::level::info);
     }
 
@@ -151,13 +155,20 @@ struct ErrorLog {
         sink = std::move(next);
     }
 
+    void use_stderr(bool plain)
+    {
+        using Form = OutputSink::Form;
+        const Form form = plain ? Form::plain : stderr_is_journal() ? Form::journal : Form::dated;
+        use(std::make_shared<OutputSink>(Output::standard(STDERR_FILENO), form));
+    }
+
     void use_syslog()
     {
         using spdlog::sinks::syslog_sink_st;
         logger.sinks().clear();  // the destructor of an old one calls closelog(3)
         sink.reset();
         logger.sinks().push_back(
-            std::make_shared<syslog_sink_st>(syslog_ident, LOG_PID, LOG_DAEMON, false));
+            std::make_shared<syslog_sink_st>(program_name, LOG_PID, LOG_DAEMON, false));
     }
 };
 
@@ -201,9 +212,9 @@ void open(const Target& target)
     if (target.syslog)
         log.use_syslog();
     else if (target.file == "-")
-        log.use(std::make_shared<OutputSink>(Output::standard(STDERR_FILENO), stderr_is_journal()));
+        log.use_stderr(target.plain);
     else
-        log.use(std::make_shared<OutputSink>(Output::file(target.file), false));
+        log.use(std::make_shared<OutputSink>(Output::file(target.file), OutputSink::Form::dated));
     log.logger.set_level(to_spdlog(target.level));
 }
 
@@ -295,12 +306,12 @@ int descriptor() noexcept
 void release_syslog()
 {
     ::closelog();
-    ::openlog(syslog_ident, LOG_PID, LOG_DAEMON);
+    ::openlog(program_name, LOG_PID, LOG_DAEMON);
 }
 
 void connect_syslog()
 {
-    ::openlog(syslog_ident, LOG_PID | LOG_NDELAY, LOG_DAEMON);
+    ::openlog(program_name, LOG_PID | LOG_NDELAY, LOG_DAEMON);
 }
 
 }  // namespace logging

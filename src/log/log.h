@@ -23,6 +23,7 @@ struct Target {
     std::string file = "-";  // "-": stderr
     bool syslog = false;     // to syslog instead, as "tricorn", facility daemon
     Level level = Level::info;
+    bool plain = false;  // "tricorn: level: text", for a person at a terminal
 };
 
 void open(const Target& target);

@@ -53,6 +53,13 @@ void set_nice(int nice, bool root)
 
 }  // namespace
 
+std::optional<Identity> identity_of(const config::Pool& pool)
+{
+    if (::geteuid() != 0 || (pool.user.empty() && pool.group.empty()))
+        return std::nullopt;
+    return find_identity(pool.user, pool.group);
+}
+
 void drop_privileges(const config::Pool& pool, const std::optional<Identity>& identity)
 {
     const bool root = ::geteuid() == 0;

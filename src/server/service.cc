@@ -3,10 +3,9 @@
 #include "base/error.h"
 #include "log/log.h"
 #include "net/notify.h"
+#include "server/privileges.h"
 
 #include <algorithm>
-
-#include <unistd.h>
 
 namespace server {
 
@@ -19,13 +18,6 @@ PoolPolicy policy_of(const config::Pool& pool)
     policy.timeout = pool.timeout;
     policy.graceful_timeout = pool.graceful_timeout;
     return policy;
-}
-
-std::optional<Identity> identity_of(const config::Pool& pool)
-{
-    if (::geteuid() != 0 || (pool.user.empty() && pool.group.empty()))
-        return std::nullopt;
-    return find_identity(pool.user, pool.group);
 }
 
 bool shares(const Services& services, const SharedListener& listener)
