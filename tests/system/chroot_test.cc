@@ -205,8 +205,8 @@ TEST_CASE("chroot: a module is loaded from inside", "[privilege]")
     jail.install(build_file("tests/modules/actor.so"), "/lib/actor.so");
     const Server server({.pool = "chroot = " + jail.path +
                                  "\nhandler = module\nmodule = /lib/actor.so\nworkers = 1\n"});
-    CHECK(link_of(server.worker(), "root") == jail.path);
     CHECK(server.ask(server.get("any", "")).complete());
+    CHECK(link_of(server.worker(), "root") == jail.path);
 }
 
 TEST_CASE("chroot: a new worker and a reload go inside as well", "[privilege]")
@@ -216,6 +216,7 @@ TEST_CASE("chroot: a new worker and a reload go inside as well", "[privilege]")
     const Jail jail;
     const Jail other;
     Server server({.pool = jail.pool()});
+    REQUIRE(server.wait_workers(1));
     const pid_t first = server.worker();
     server.configure({.pool = other.pool()});
     server.signal(SIGHUP);
@@ -223,8 +224,8 @@ TEST_CASE("chroot: a new worker and a reload go inside as well", "[privilege]")
         const auto workers = server.workers();
         return workers.size() == 1 && workers[0] != first;
     }));
-    CHECK(link_of(server.worker(), "root") == other.path);
     CHECK(server.ask(inside(server, "act", "text=x")).status() == 200);
+    CHECK(link_of(server.worker(), "root") == other.path);
 }
 
 TEST_CASE("chroot: a step that fails ends the server with 3 and is named", "[privilege]")
