@@ -3,8 +3,12 @@
 #include "tests/catch.h"
 #include "tests/system/support/server.h"
 
+#include <atomic>
 #include <string>
+#include <thread>
 
+#include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -42,4 +46,31 @@ TEST_CASE("owner: what others can write and what changes the user is refused", "
     CHECK(server.wait_log("owner_check: the program's directory can be written"));
     REQUIRE(::chmod(server.root().c_str(), 0755) == 0);
     CHECK(server.act("text=x").status() == 200);
+}
+
+// Whoever could rename files between look and run would get their own program run as the user.
+TEST_CASE("owner: a program that is swapped all the time never runs unless it may", "[privilege]")
+{
+    const Server server({.pool = "owner_check = yes\n"});
+    const std::string good = server.root() + "/act";
+    const std::string evil = server.root() + "/evil";
+    write_file(evil, read_file("/bin/echo"), 0777);  // whose output would be a 502
+    give_to_pool(good);
+    std::atomic<bool> over = false;
+    std::thread swapper([&] {
+        while (!over)
+            ::renameat2(AT_FDCWD, evil.c_str(), AT_FDCWD, good.c_str(), RENAME_EXCHANGE);
+    });
+    int served = 0;
+    int refused = 0;
+    int other = 0;
+    for (int i = 0; i < 300; ++i) {
+        const int status = server.act("text=x").status();
+        ++(status == 200 ? served : status == 403 ? refused : other);
+    }
+    over = true;
+    swapper.join();
+    CHECK(other == 0);
+    CHECK(served > 0);
+    CHECK(refused > 0);
 }
