@@ -58,6 +58,7 @@ int Arbiter::run()
         take_signals();
         control_.serve(Clock::now());
         crew_->note_booted(Clock::now());
+        crew_->forgive_pause(Clock::now());
         murder_workers();
         hooks_.tend(Clock::now());
         if (mode_ == Mode::serving && hooks_.stop_over())

@@ -10,6 +10,7 @@
 #include <csignal>
 #include <exception>
 #include <tuple>
+#include <utility>
 
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,6 +21,9 @@ namespace {
 
 // A worker that ends before this, without having served a request, has not really booted.
 constexpr Duration proving_time{1'000};
+
+// Rounds of the arbiter's loop are at most a second apart, unless it was kept from running.
+constexpr Duration longest_round{2'000};
 
 constexpr int any_change = WEXITED | WSTOPPED | WCONTINUED;
 
@@ -86,7 +90,7 @@ std::vector<WorkerState> Crew::states(const Service& service, TimePoint now) con
             continue;
         states.push_back(member.state);
         states.back().current = member.service.get() == &service;
-        states.back().last_beat = member.slot->report(now).last_beat;
+        states.back().last_beat = std::max(member.slot->report(now).last_beat, awake_since_);
     }
     return states;
 }
@@ -103,6 +107,18 @@ void Crew::note_booted(TimePoint now)
             member.service->policy.worker_proven();
         }
     }
+}
+
+void Crew::forgive_pause(TimePoint now)
+{
+    const auto pause = now - std::exchange(last_round_, now);
+    if (pause <= longest_round)
+        return;
+    logging::warning("the server stood still for %.1f s", seconds_between(now - pause, now));
+    awake_since_ = now;
+    for (CrewMember& member : members_)
+        if (member.state.retired != never)
+            member.state.retired += pause;
 }
 
 // --- signals ------------------------------------------------------------------------------------

@@ -48,6 +48,11 @@ public:
     // Takes what is new in the slots over to states and policies.
     void note_booted(TimePoint now);
 
+    // To be called in every round. When the last one was long ago this process stood still, and its
+    // workers may have as well (a group that was stopped, a frozen container): the silence of that
+    // time is nobody's fault.
+    void forgive_pause(TimePoint now);
+
     void retire(pid_t pid, TimePoint now);  // TERM: may finish its request
     void hurry(pid_t pid, TimePoint now);   // QUIT: ends it
     void abort(pid_t pid, TimePoint now);   // ABRT: it is stuck
@@ -66,6 +71,8 @@ private:
 
     const int wakeup_;
     const bool daemon_;
+    TimePoint last_round_ = Clock::now();
+    TimePoint awake_since_ = TimePoint::min();
     std::list<CrewMember> members_;
 };
 
