@@ -4,9 +4,21 @@
 //          containers and laptops that sleep.
 #include "tests/catch.h"
 #include "tests/system/support/server.h"
+#include "tests/system/support/traffic.h"
 
+#include <algorithm>
 #include <csignal>
+#include <cstdint>
+#include <cstring>
+#include <map>
 #include <string>
+#include <vector>
+
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 namespace {
 
@@ -17,6 +29,71 @@ std::size_t count_of(const std::string& text, const std::string& part)
         ++count;
     return count;
 }
+
+// A file system of its own for logs, as small as can be.
+class SmallDisk {
+public:
+    SmallDisk()
+        : mounted_(::mount("none", place_.path().c_str(), "tmpfs", 0, "size=32k,mode=0777") == 0)
+    {
+    }
+    SmallDisk(const SmallDisk&) = delete;
+    SmallDisk& operator=(const SmallDisk&) = delete;
+    ~SmallDisk()
+    {
+        if (mounted_)
+            ::umount2(place_.path().c_str(), MNT_DETACH);
+    }
+    bool mounted() const { return mounted_; }
+    std::string operator/(std::string_view name) const { return place_ / name; }
+
+    // Until not a byte fits any more.
+    void fill() const
+    {
+        const int fd = ::open((place_ / "filling").c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
+        const std::string block(4096, 'x');
+        while (::write(fd, block.data(), block.size()) > 0)
+            ;
+        ::close(fd);
+    }
+    void empty() const { ::unlink((place_ / "filling").c_str()); }
+
+private:
+    TempDir place_;
+    bool mounted_;
+};
+
+// A named pipe that is read only when the test says so.
+struct Pipe {
+    std::string path;
+    int reader = -1;
+    int writer = -1;
+
+    explicit Pipe(const std::string& name) : path(name)
+    {
+        REQUIRE(::mkfifo(path.c_str(), 0666) == 0);
+        REQUIRE(::chmod(path.c_str(), 0666) == 0);
+        reader = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+        writer = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+    }
+    Pipe(const Pipe&) = delete;
+    Pipe& operator=(const Pipe&) = delete;
+    ~Pipe()
+    {
+        ::close(reader);
+        ::close(writer);
+    }
+
+    // All that is there.
+    std::string read() const
+    {
+        std::string all;
+        char block[4096];
+        for (ssize_t got = 0; (got = ::read(reader, block, sizeof block)) > 0;)
+            all.append(block, static_cast<std::size_t>(got));
+        return all;
+    }
+};
 
 }  // namespace
 
@@ -59,4 +136,139 @@ TEST_CASE("faults: after a pause a worker that does hang is still found", "[faul
     CHECK(wait_for([&] { return !alive(worker); }));
     CHECK(server.wait_log("aborting it"));
     CHECK(wait_for([&] { return server.serves(); }));
+}
+
+TEST_CASE("faults: a wall clock that jumps by an hour disturbs nobody", "[faults]")
+{
+    if (is_sanitized())
+        SKIP_TEST("a sanitizer must be the first library");
+    const TempDir place;
+    const std::string file = place / "offset";
+    const auto jump = [&](std::int64_t seconds) {
+        std::string bytes(sizeof seconds, '\0');
+        std::memcpy(bytes.data(), &seconds, sizeof seconds);
+        const int fd = ::open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+        CHECK(::pwrite(fd, bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()));
+        ::close(fd);
+    };
+    jump(0);
+    give_to_pool(place.path());
+    const std::string access = place / "access";
+    const Server server({.pool = "workers = 2\ntimeout = 2s\naccess_log_format = %(t)s\n"
+                                 "access_log = " +
+                                 access + "\n",
+                         .environment = {{"LD_PRELOAD", build_file("tests/modules/clock.so")},
+                                         {"TEST_CLOCK", file},
+                                         {"TZ", "UTC"}}});
+    REQUIRE(server.serves());
+    REQUIRE(server.wait_workers(2));
+    const auto workers = server.workers();
+    {
+        Traffic traffic(server, 2);
+        for (const std::int64_t seconds : {3600, -3600, 0, 36000000, 0}) {
+            jump(seconds);
+            // Beyond a round of the arbiter, and the longest sleep of a worker.
+            pause_for(Milliseconds{1100});
+            CHECK(traffic.wait_answered(5));
+        }
+        traffic.stop();
+        INFO(traffic.losses());
+        CHECK(traffic.lost() == 0);
+        CHECK(traffic.failed() == 0);
+    }
+    CHECK(server.workers() == workers);
+    CHECK(count_of(server.log(), "aborting it") == 0);
+    CHECK(count_of(server.log(), "stood still") == 0);
+    // The clock did jump: 36000000 seconds are more than a year.
+    const std::string text = read_file(access);
+    std::vector<std::string> years;
+    for (auto at = text.find('['); at != std::string::npos; at = text.find('[', at + 1))
+        years.push_back(text.substr(at + 8, 4));
+    std::sort(years.begin(), years.end());
+    REQUIRE(years.size() > 20);
+    CHECK(years.front() < years.back());
+}
+
+TEST_CASE("faults: an arbiter without descriptors starts no worker and goes on", "[faults]")
+{
+    const Server server({.pool = "workers = 2\n", .limits = {{RLIMIT_NOFILE, 32}}});
+    REQUIRE(server.serves());
+    for (std::size_t i = 0; i < 40 && count_of(server.log(), "no new worker") == 0; ++i) {
+        server.signal(SIGTTIN);
+        wait_for([&] { return count_of(server.log(), "workers from now on") > i; });
+    }
+    REQUIRE(server.wait_log("no new worker"));
+    const auto tries = count_of(server.log(), "no new worker");
+    const long before = cpu_ticks(server.pid());
+    pause_for(Milliseconds{1000});
+    CHECK(count_of(server.log(), "no new worker") <= tries + 2);
+    CHECK(cpu_ticks(server.pid()) - before < 20);
+    CHECK(server.serves());
+    // It is as good as before when there are some again.
+    const auto workers = server.workers();
+    ::kill(workers.front(), SIGTERM);
+    CHECK(wait_for([&] { return !alive(workers.front()); }));
+    CHECK(wait_for(
+        [&] {
+            const auto now = server.workers();
+            return !now.empty() && now.back() != workers.back();
+        },
+        Milliseconds{20000}));
+    CHECK(server.serves());
+}
+
+TEST_CASE("faults: a disk that is full costs lines of the logs and no request", "[faults]")
+{
+    const SmallDisk disk;
+    if (!disk.mounted())
+        SKIP_TEST("needs to mount a file system");
+    const std::string access = disk / "access";
+    const std::string error = disk / "error";
+    const Server server(
+        {.pool = "access_log = " + access + "\n", .global = "error_log = " + error + "\n"});
+    REQUIRE(server.act("err=before%0a&text=x").status() == 200);
+    disk.fill();
+    for (int i = 0; i < 30; ++i)
+        CHECK(server.act("err=" + std::string(400, 'l') + "%0a&text=x").status() == 200);
+    server.signal(SIGHUP);
+    CHECK(wait_for([&] { return server.serves(); }));
+    disk.empty();
+    CHECK(wait_for([&] {
+        server.act("err=afterwards%0a&text=x");
+        return read_file(error).find("afterwards") != std::string::npos &&
+               read_file(access).find("err=afterwards") != std::string::npos;
+    }));
+    CHECK(read_file(error).find("of this log lost: No space left on device") != std::string::npos);
+}
+
+TEST_CASE("faults: logs that nobody reads cost lines and no request", "[faults]")
+{
+    // Standard output and error, as of a container, and files that are pipes.
+    const bool standard = GENERATE(true, false);
+    CAPTURE(standard);
+    const TempDir place;
+    const Pipe access(place / "access");
+    const Pipe error(place / "error");
+    give_to_pool(place.path());
+    const Server server(
+        {.pool = standard ? "access_log = -\n" : "access_log = " + access.path + "\n",
+         .global = "log_level = debug\n" + (standard ? "" : "error_log = " + error.path + "\n"),
+         .descriptors = standard ? std::map<int, int>{{1, access.writer}, {2, error.writer}}
+                                 : std::map<int, int>{}});
+    // More than a pipe can hold.
+    for (int i = 0; i < 40; ++i)
+        CHECK(server.act("err=" + std::string(4000, 'l') + "%0a&text=x").status() == 200);
+    const Stopwatch watch;
+    for (int i = 0; i < 20; ++i)
+        CHECK(server.serves());
+    CHECK(watch.elapsed() < Milliseconds{4000});
+    error.read();
+    std::string seen;
+    CHECK(wait_for([&] {
+        server.act("err=afterwards%0a&text=x");
+        seen += error.read();
+        return seen.find("afterwards") != std::string::npos;
+    }));
+    CHECK(seen.find("of this log lost: Resource temporarily unavailable") != std::string::npos);
+    access.read();
 }

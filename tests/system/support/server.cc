@@ -145,6 +145,7 @@ void Server::launch(const Setup& setup)
         command.arguments.end(), setup.arguments.begin(), setup.arguments.end());
     command.environment = setup.environment;
     command.limits = setup.limits;
+    command.descriptors = setup.descriptors;
     command.out = directory_ / "stdout";
     command.err = directory_ / "log";
     process_.emplace(command);

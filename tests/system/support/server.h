@@ -23,7 +23,8 @@ struct Setup {
     std::vector<std::string> arguments{};  // beside -c FILE
     std::map<std::string, std::string> environment{};
     std::map<int, rlim_t> limits{};
-    bool wait = true;  // until the socket accepts
+    std::map<int, int> descriptors{};  // number in the server -> our number
+    bool wait = true;                  // until the socket accepts
 };
 
 class Server {
