@@ -1,0 +1,144 @@
+// syscalls_test.cc - system calls that fail now and then: replies are right, or say that they are
+// not, no worker dies of it, and all is well when they work again.
+// Source   accept(2), clone(2), pipe(2) ... under ERRORS; strace(1) makes them fail.
+#include "tests/catch.h"
+#include "tests/system/support/nginx.h"
+#include "tests/system/support/server.h"
+
+#include <algorithm>
+#include <csignal>
+#include <string>
+#include <vector>
+
+#include <unistd.h>
+
+namespace {
+
+// strace on the arbiter, its workers, and programs until they run, as long as this lives.
+class Tampering {
+public:
+    Tampering(const Server& server, const std::string& calls, const std::string& how)
+        : log_(server.directory() / "strace")
+    {
+        ::unlink(log_.c_str());
+        Command command;
+        command.arguments = {"strace",
+                             "-f",
+                             "-b",
+                             "execve",
+                             "-o",
+                             "/dev/null",
+                             "-e",
+                             "trace=" + calls,
+                             "-e",
+                             "inject=" + calls + ":" + how};
+        command.err = log_;
+        auto all = server.workers();
+        all.push_back(server.pid());
+        for (const pid_t pid : all) {
+            command.arguments.emplace_back("-p");
+            command.arguments.push_back(std::to_string(pid));
+        }
+        process_.emplace(command);
+        REQUIRE(wait_for([&] {
+            const std::string text = read_file(log_);
+            return std::all_of(all.begin(), all.end(), [&](pid_t pid) {
+                return text.find("Process " + std::to_string(pid) + " attached") !=
+                       std::string::npos;
+            });
+        }));
+    }
+    Tampering(const Tampering&) = delete;
+    Tampering& operator=(const Tampering&) = delete;
+    ~Tampering()
+    {
+        process_->signal(SIGINT);
+        CHECK(process_->wait().has_value());
+    }
+
+private:
+    std::string log_;
+    std::optional<Process> process_;
+};
+
+struct Tally {
+    int right = 0;
+    int refused = 0;  // 5xx, or a reply that says that it is not whole
+    int closed = 0;   // without an answer
+    int wrong = 0;
+};
+
+void ask(const Server& server, int number, Tally& tally)
+{
+    const std::string text = "answer" + std::to_string(number);
+    const std::string body(30000, 'b');
+    const Reply reply =
+        number % 2 == 0
+            ? server.act("text=" + text)
+            : server.ask(server.post("act", "plain&echo&out=" + text, body), Milliseconds{8000});
+    if (reply.end == End::invalid || (reply.complete() && reply.status() >= 500))
+        ++tally.refused;
+    else if (reply.end == End::closed || reply.end == End::reset)
+        ++tally.closed;
+    else if (reply.complete() && reply.status() == 200 &&
+             reply.body() == (number % 2 == 0 ? text : body + text))
+        ++tally.right;
+    else
+        ++tally.wrong;
+}
+
+struct Fault {
+    const char* calls;
+    const char* how;  // when=1+2: the first call of each process, and every second after that
+    bool closes;      // a connection may be lost
+    bool refuses;     // a request may fail
+};
+
+}  // namespace
+
+TEST_CASE("system calls: those that fail now and then cost no worker and no wrong reply",
+          "[faults]")
+{
+    if (!has_program("strace") || !is_root() || is_sanitized())
+        SKIP_TEST("needs strace and root");
+    const Fault fault = GENERATE(values<Fault>({
+        {"accept4", "error=EMFILE:when=2+6", true, false},
+        {"accept4", "error=ECONNABORTED:when=1+2", false, false},
+        {"accept4", "error=EINTR:when=1+2", false, false},
+        {"pipe2", "error=EMFILE:when=2+5", false, true},
+        {"clone,clone3,vfork,fork", "error=EAGAIN:when=1+2", false, true},
+        {"execve,execveat", "error=ENOMEM:when=1+2", false, true},
+        {"execve,execveat", "error=ETXTBSY:when=1+2", false, true},
+        {"openat2", "error=EAGAIN:when=1+3", false, false},
+        {"openat2", "error=EMFILE:when=1+3", false, true},
+        {"close_range", "error=ENOSYS", false, false},
+        {"epoll_wait,poll", "error=EINTR:when=1+2", false, false},
+        {"epoll_ctl", "error=ENOMEM:when=1+2", true, false},
+        {"recvfrom,recvmsg,read", "error=EINTR:when=1+3", false, false},
+        {"sendto,sendmsg", "error=EAGAIN:when=1+2", false, false},
+        {"sendto,sendmsg", "error=EPIPE:when=1+3", true, true},
+        {"write", "error=EINTR:when=1+2", false, false},
+        {"fcntl", "error=EMFILE:when=1+3", false, true},
+        {"setpgid,prctl", "error=EPERM:when=1+3", false, true},
+        {"waitid", "error=EINTR:when=1+2", false, false},
+    }));
+    CAPTURE(fault.calls, fault.how);
+    const Server server({.pool = "access_log = /dev/null\n"});
+    REQUIRE(server.serves());
+    REQUIRE(server.wait_workers(2));
+    const auto workers = server.workers();
+    Tally tally;
+    {
+        const Tampering tampering(server, fault.calls, fault.how);
+        for (int i = 0; i < 12; ++i)
+            ask(server, i, tally);
+    }
+    INFO(server.log());
+    CAPTURE(tally.right, tally.refused, tally.closed, tally.wrong);
+    CHECK(tally.wrong == 0);
+    CHECK((fault.closes || tally.closed == 0));
+    CHECK((fault.refuses || tally.refused == 0));
+    CHECK(server.workers() == workers);
+    for (int i = 0; i < 4; ++i)
+        CHECK(server.serves());
+}
