@@ -1,14 +1,17 @@
 #include "base/process.h"
 
 #include "base/error.h"
+#include "base/unique_fd.h"
 
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <cstring>
 #include <system_error>
 #include <vector>
 
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <sys/prctl.h>
@@ -144,6 +147,19 @@ void become(const Identity& identity)
 bool follow_parent(pid_t parent, int signo) noexcept
 {
     return ::prctl(PR_SET_PDEATHSIG, signo) == 0 && ::getppid() == parent;
+}
+
+std::uint64_t resident_memory(pid_t pid) noexcept
+{
+    char path[32];
+    std::snprintf(path, sizeof path, "/proc/%d/statm", pid);
+    const UniqueFd file(::open(path, O_RDONLY | O_CLOEXEC));
+    char text[128] = {};
+    unsigned long long pages = 0;
+    if (!file || ::read(file.get(), text, sizeof text - 1) <= 0 ||
+        std::sscanf(text, "%*u %llu", &pages) != 1)
+        return 0;
+    return pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
 void reap_strays() noexcept

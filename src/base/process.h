@@ -3,6 +3,7 @@
 // Source   waitid(2), prctl(2); the order of dropping privileges is suexec's and php-fpm's.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,9 @@ void become(const Identity& identity);
 // Asks for `signo` when the parent dies, and answers false if it is dead already. After become():
 // changing the user clears it.
 bool follow_parent(pid_t parent, int signo) noexcept;
+
+// Resident memory of a process in bytes; 0 when it cannot be told.
+std::uint64_t resident_memory(pid_t pid) noexcept;
 
 // Reaps children that have ended and that nobody else waits for.
 void reap_strays() noexcept;

@@ -39,6 +39,7 @@ private:
     void check_owner(const Pool& pool);
     void check_user(const Pool& pool);
     void check_rlimits(const Pool& pool);
+    void check_scaling(const Pool& pool);
     void check_access_log(const Pool& pool);
     // Which of them a pool's workers will be in; empty: none.
     const std::string& chroot(const Pool& pool) const { return root_ ? pool.chroot : none_; }
@@ -132,6 +133,7 @@ void Checker::check_pool(const Pool& pool)
         [&](std::string_view key, const std::string& text) { problem(pool, key, text); },
         [&](std::string_view key, const std::string& text) { warning(pool, key, text); });
     check_rlimits(pool);
+    check_scaling(pool);
     check_access_log(pool);
 }
 
@@ -307,6 +309,20 @@ void Checker::check_rlimits(const Pool& pool)
                     "is above the hard limit that the server was started with: at most " +
                         std::to_string(now.rlim_max));
     }
+}
+
+// The spare workers and the number that there may be have to make sense together.
+void Checker::check_scaling(const Pool& pool)
+{
+    if (pool.scaling != Scaling::dynamic)
+        return;
+    const auto at_most = [](int value) { return ": at most " + std::to_string(value); };
+    if (pool.min_spare > pool.max_spare)
+        problem(pool, "min_spare", "is above max_spare" + at_most(pool.max_spare));
+    if (pool.min_spare > pool.workers)
+        problem(pool, "min_spare", "is above workers" + at_most(pool.workers));
+    if (pool.start_workers > pool.workers)
+        problem(pool, "start_workers", "is above workers" + at_most(pool.workers));
 }
 
 void Checker::check_access_log(const Pool& pool)

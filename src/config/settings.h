@@ -23,6 +23,8 @@
 namespace config {
 
 enum class HandlerKind { cgi, module };
+enum class Scaling { fixed, dynamic, ondemand };
+enum class Replacement { all, rolling };
 enum class StderrTarget { log, web, both };
 
 // Where the control socket is with control = auto, if it can be made there.
@@ -36,6 +38,7 @@ struct Global {
     bool log_syslog = false;         // error log to syslog instead
     bool daemon = false;
     bool allow_root = false;  // pools may run as root
+    int max_processes = 0;    // workers of all pools; 0: no limit
 
     // Commands for /bin/sh at events of the server; empty: none.
     std::string on_ready;
@@ -100,11 +103,23 @@ struct Pool {
 
     int workers = 0;  // set by finish(): 2 x CPUs + 1, at least 2, at most 32
     std::string worker_class = "sync";
-    Duration timeout{30'000};  // silent worker
+    Scaling scaling = Scaling::fixed;  // unless it is that, workers is what there may be
+    int min_spare = 1;                 // dynamic: idle workers
+    int max_spare = 3;
+    int start_workers = 0;          // dynamic; 0: half way from min_spare to max_spare
+    int max_spawn_rate = 32;        // dynamic: new workers a second
+    Duration idle_timeout{10'000};  // ondemand: an idle worker ends
+    Duration boot_timeout{30'000};  // of a worker
+    Duration timeout{30'000};       // silent worker
     Duration graceful_timeout{30'000};
     std::uint64_t max_requests = 0;  // 0: no limit
     std::uint64_t max_requests_jitter = 0;
+    Duration max_worker_age{0};           // 0: no limit
+    std::uint64_t max_worker_memory = 0;  // resident bytes; 0: no limit
+    int recycle_share = 25;               // percent of the workers, at least one, at once
+    Replacement reload = Replacement::all;
 
+    Duration queue_timeout{0};             // wait before the accept; 0: no limit
     Duration head_timeout{10'000};         // whole request head since accept
     Duration body_timeout{60'000};         // between two reads of the request body
     Duration send_timeout{60'000};         // between two writes of the reply
@@ -163,8 +178,11 @@ using Environment = std::map<std::string, std::string>;
 using Field = std::variant<std::monostate,
                            std::string Global::*,
                            bool Global::*,
+                           int Global::*,
                            Duration Global::*,
                            HandlerKind Pool::*,
+                           Scaling Pool::*,
+                           Replacement Pool::*,
                            StderrTarget Pool::*,
                            std::string Pool::*,
                            std::vector<std::string> Pool::*,

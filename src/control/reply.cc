@@ -43,8 +43,10 @@ Json to_json(const PoolStatus& pool)
 {
     return {{"name", pool.name},
             {"handler", pool.handler},
-            {"manager", pool.manager},
+            {"scaling", pool.scaling},
             {"target", pool.target},
+            {"limit", pool.limit},
+            {"full", pool.full},
             {"idle", pool.idle},
             {"busy", pool.busy},
             {"total", pool.total},
@@ -120,8 +122,10 @@ void from_json(const Json& json, PoolStatus& pool)
 {
     take(json, "name", pool.name);
     take(json, "handler", pool.handler);
-    take(json, "manager", pool.manager);
+    take(json, "scaling", pool.scaling);
     take(json, "target", pool.target);
+    take(json, "limit", pool.limit);
+    take(json, "full", pool.full);
     take(json, "idle", pool.idle);
     take(json, "busy", pool.busy);
     take(json, "total", pool.total);

@@ -41,8 +41,10 @@ struct WorkerExit {
 struct PoolStatus {
     std::string name;
     std::string handler;
-    std::string manager;  // how the number of workers is decided: static
-    int target = 0;       // workers that it shall have
+    std::string scaling;     // static, dynamic or ondemand
+    int target = 0;          // workers that it shall have now
+    int limit = 0;           // and at most
+    std::uint64_t full = 0;  // seconds in which all were busy and a connection waited
     int idle = 0;
     int busy = 0;
     int total = 0;               // with those that boot or end

@@ -137,19 +137,30 @@ std::string show_status(const control::ServerStatus& server)
 
 std::string show_pools(const control::ServerStatus& server)
 {
-    std::vector<Row> rows{
-        {"POOL", "HANDLER", "MANAGER", "TARGET", "IDLE", "BUSY", "TOTAL", "REQUESTS", "LISTENERS"}};
+    std::vector<Row> rows{{"POOL",
+                           "HANDLER",
+                           "SCALING",
+                           "TARGET",
+                           "LIMIT",
+                           "IDLE",
+                           "BUSY",
+                           "TOTAL",
+                           "FULL",
+                           "REQUESTS",
+                           "LISTENERS"}};
     for (const control::PoolStatus& pool : server.pools)
         rows.push_back({safe(pool.name),
                         safe(pool.handler),
-                        safe(pool.manager),
+                        safe(pool.scaling),
                         std::to_string(pool.target),
+                        std::to_string(pool.limit),
                         std::to_string(pool.idle),
                         std::to_string(pool.busy),
                         std::to_string(pool.total),
+                        std::to_string(pool.full),
                         std::to_string(pool.requests),
                         joined(pool.listeners)});
-    return table(rows, "tttnnnnnt");
+    return table(rows, "tttnnnnnnnt");
 }
 
 std::string show_workers(const control::ServerStatus& server)

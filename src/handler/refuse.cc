@@ -1,7 +1,9 @@
 #include "handler/refuse.h"
 
+#include "handler/queue.h"
 #include "handler/reply.h"
 
+#include <algorithm>
 #include <charconv>
 
 namespace handler {
@@ -60,6 +62,18 @@ std::unique_ptr<Task> check_limits(const config::Pool& pool,
                                    fcgi::Connection& client,
                                    TimePoint now)
 {
+    if (pool.queue_timeout.count() > 0) {
+        const std::string_view start = client.params().get("HTTP_X_REQUEST_START");
+        const Duration wait =
+            std::max(wait_since(start, std::chrono::system_clock::now()), silence_of(client.fd()));
+        if (wait > pool.queue_timeout)
+            return refuse(pool,
+                          client,
+                          503,
+                          "waited for a worker for " + config::format_duration(wait) +
+                              ", longer than queue_timeout",
+                          now);
+    }
     if (client.params_too_large())
         return refuse(pool,
                       client,

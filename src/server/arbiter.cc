@@ -25,6 +25,9 @@ constexpr Duration tick{1'000};
 // A first boot that crashes is tried again until the back-off reaches this: 15 s in all.
 constexpr Duration patience{8'000};
 
+// Between two warnings of the same kind.
+constexpr Duration quiet_time{60'000};
+
 logging::Target log_target(const config::Global& global, bool detached)
 {
     logging::Target target;
@@ -53,6 +56,7 @@ int Arbiter::run()
 {
     start();
     while (mode_ == Mode::serving || !crew_->empty() || !hooks_.empty()) {
+        look_around();
         manage_workers();
         sleep();
         take_signals();
@@ -124,10 +128,32 @@ void Arbiter::sleep()
     const TimePoint now = Clock::now();
     const TimePoint until = std::min({now + tick, next_watchdog_, hooks_.next_deadline()});
     std::vector<pollfd> set{{signals_->fd(), POLLIN, 0}, {wakeup_.get(), POLLIN, 0}};
+    const auto demand = watch_demand(set);
     control_.watch(set, now);
-    ::poll(set.data(), set.size(), poll_timeout(until, now));
+    if (::poll(set.data(), set.size(), poll_timeout(until, now)) > 0)
+        for (const auto& [service, place] : demand)
+            if (set[place].revents != 0 &&
+                service->policy.wants_connections(crew_->states(*service, now)))
+                service->policy.connection_waits();
     eventfd_t count = 0;
     ::eventfd_read(wakeup_.get(), &count);
+}
+
+// Listeners of pools without an idle worker that may start one for the next connection.
+std::vector<std::pair<Service*, std::size_t>> Arbiter::watch_demand(std::vector<pollfd>& set) const
+{
+    std::vector<std::pair<Service*, std::size_t>> demand;
+    const TimePoint now = Clock::now();
+    for (const auto& service : services_) {
+        if (mode_ != Mode::serving ||
+            !service->policy.wants_connections(crew_->states(*service, now)))
+            continue;
+        for (const SharedListener& listener : service->listeners) {
+            demand.emplace_back(service.get(), set.size());
+            set.push_back({listener->fd(), POLLIN, 0});
+        }
+    }
+    return demand;
 }
 
 void Arbiter::take_signals()
@@ -170,10 +196,17 @@ void Arbiter::manage_workers()
     const TimePoint now = Clock::now();
     for_each_service([&](const std::shared_ptr<Service>& service) {
         const Plan plan = service->policy.plan(now, crew_->states(*service, now));
+        if (plan.hurried_spawn > 0)
+            logging::warning("[%s] is busy, %d more workers at once: more min_spare would spare it "
+                             "the wait",
+                             service->config.name.c_str(),
+                             plan.hurried_spawn);
         if (mode_ == Mode::serving)
             spawn_workers(service, plan.spawn);
         for (const pid_t pid : plan.retire)
             crew_->retire(pid, now);
+        for (const pid_t pid : plan.keep)
+            crew_->keep(pid);
     });
     std::erase_if(removed_,
                   [&](const auto& service) { return crew_->states(*service, now).empty(); });
@@ -181,11 +214,66 @@ void Arbiter::manage_workers()
 
 void Arbiter::spawn_workers(const std::shared_ptr<Service>& service, int count)
 {
-    for (int i = 0; i < count; ++i)
+    for (int i = 0; i < count; ++i) {
+        if (!make_room(*service))
+            return;
         if (!crew_->spawn(service)) {
             service->policy.worker_failed(Clock::now());
             return;
         }
+    }
+}
+
+// False when there are as many workers as max_processes allows. One of the configuration before
+// goes then, as the new one could never begin.
+bool Arbiter::make_room(const Service& service)
+{
+    const int most = loaded_.config.global.max_processes;
+    if (most == 0 || crew_->size() < most)
+        return true;
+    const TimePoint now = Clock::now();
+    if (now >= room_warning_after_)
+        logging::warning("[%s] gets no more workers: there are %d, as max_processes allows",
+                         service.config.name.c_str(),
+                         crew_->size());
+    room_warning_after_ = now + quiet_time;
+    const auto states = crew_->states(service, now);
+    const auto old = std::find_if(states.begin(), states.end(), [](const WorkerState& worker) {
+        return !worker.current && worker.retired == never;
+    });
+    const bool leaving = std::any_of(states.begin(), states.end(), [](const WorkerState& worker) {
+        return !worker.current && worker.retired != never;
+    });
+    if (old != states.end() && !leaving)
+        crew_->retire(old->pid, now);
+    return false;
+}
+
+// Once a second: what no event tells.
+void Arbiter::look_around()
+{
+    const TimePoint now = Clock::now();
+    if (now < next_look_)
+        return;
+    next_look_ = now + tick;
+    crew_->measure_memory();
+    for (const auto& service : services_) {
+        if (!service->policy.saturated(crew_->states(*service, now)) || !connection_waits(*service))
+            continue;
+        if (service->policy.note_full(now))
+            logging::warning("[%s] all %d workers are busy and connections wait: more workers, or "
+                             "less for them to do",
+                             service->config.name.c_str(),
+                             service->policy.limit());
+    }
+}
+
+bool Arbiter::connection_waits(const Service& service)
+{
+    std::vector<pollfd> set;
+    for (const SharedListener& listener : service.listeners)
+        set.push_back({listener->fd(), POLLIN, 0});
+    return ::poll(set.data(), set.size(), 0) > 0;
 }
 
 // Workers that are silent, or that take too long to end.
@@ -193,7 +281,7 @@ void Arbiter::murder_workers()
 {
     const TimePoint now = Clock::now();
     for_each_service([&](const std::shared_ptr<Service>& service) {
-        const Plan plan = service->policy.plan(now, crew_->states(*service, now));
+        const Plan plan = service->policy.overdue(now, crew_->states(*service, now));
         for (const pid_t pid : plan.hurry) {
             logging::warning("[%s] worker %d has not finished in graceful_timeout",
                              service->config.name.c_str(),
@@ -311,8 +399,7 @@ void Arbiter::commit(config::Loaded fresh, Services next)
             return other->config.name == service->config.name;
         });
         if (same != next.end()) {
-            if (service->policy.ever_booted())
-                (*same)->policy.worker_booted();
+            (*same)->policy.take_over(service->policy);
         } else {
             service->policy.retire_all();
             removed_.push_back(service);
@@ -349,9 +436,9 @@ void Arbiter::reopen_logs()
             if (worker.service != service)
                 continue;
             if (error_log)
-                send_log(worker.channel.get(), LogFile::error, error_log.get());
+                send(worker.channel.get(), Message::error_log, error_log.get());
             if (access_log)
-                send_log(worker.channel.get(), LogFile::access, access_log.get());
+                send(worker.channel.get(), Message::access_log, access_log.get());
         }
     }
     logging::info("logs reopened");
@@ -360,9 +447,9 @@ void Arbiter::reopen_logs()
 void Arbiter::resize(bool more)
 {
     for (const auto& service : services_) {
-        const int before = service->policy.target();
+        const int before = service->policy.limit();
         more ? service->policy.grow() : service->policy.shrink();
-        const int now = service->policy.target();
+        const int now = service->policy.limit();
         logging::info("[%s] %d worker%s%s",
                       service->config.name.c_str(),
                       now,

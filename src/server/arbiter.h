@@ -22,7 +22,10 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
+
+#include <poll.h>
 
 namespace server {
 
@@ -46,6 +49,10 @@ private:
 
     void manage_workers();
     void spawn_workers(const std::shared_ptr<Service>& service, int count);
+    bool make_room(const Service& service);
+    void look_around();
+    static bool connection_waits(const Service& service);
+    std::vector<std::pair<Service*, std::size_t>> watch_demand(std::vector<pollfd>& set) const;
     void murder_workers();
     void reap_workers();
     void worker_exited(const CrewMember& worker, const ExitStatus& status);
@@ -87,6 +94,8 @@ private:
     std::uint64_t reloads_ = 0;
     std::string reload_error_;  // why the last reload failed; empty: it did not
     TimePoint next_watchdog_ = never;
+    TimePoint next_look_ = TimePoint::min();
+    TimePoint room_warning_after_ = TimePoint::min();
 };
 
 }  // namespace server

@@ -94,13 +94,13 @@ Reply Arbiter::scale(const control::Request& request)
     if (service == services_.end())
         return refusal("there is no pool " + request.pool);
     Pool& policy = (*service)->policy;
-    const int wanted = request.relative ? policy.target() + request.count : request.count;
+    const int wanted = request.relative ? policy.limit() + request.count : request.count;
     if (wanted < 1)
         return refusal("a pool has at least 1 worker, and " + request.pool + " has " +
-                       std::to_string(policy.target()));
+                       std::to_string(policy.limit()));
     policy.resize(wanted);
     const std::string text =
-        "[" + request.pool + "] " + std::to_string(policy.target()) + " workers from now on";
+        "[" + request.pool + "] " + std::to_string(policy.limit()) + " workers from now on";
     logging::info("%s", text.c_str());
     return done(text);
 }

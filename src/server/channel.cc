@@ -25,46 +25,64 @@ std::pair<UniqueFd, UniqueFd> open_channel()
     return {UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 
-void send_log(int channel, LogFile file, int fd) noexcept
+namespace {
+
+msghdr header_for(iovec& part, Control& control)
 {
-    char tag = static_cast<char>(file);
-    iovec part{&tag, 1};
-    Control control{};
     msghdr message{};
     message.msg_iov = &part;
     message.msg_iovlen = 1;
     message.msg_control = control.bytes;
     message.msg_controllen = sizeof control.bytes;
-    cmsghdr* header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof fd);
-    std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
+    return message;
+}
+
+UniqueFd descriptor_of(const msghdr& message)
+{
+    const cmsghdr* header = CMSG_FIRSTHDR(&message);
+    if (header == nullptr || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
+        header->cmsg_len != CMSG_LEN(sizeof(int)))
+        return UniqueFd();
+    int fd = -1;
+    std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
+    return UniqueFd(fd);
+}
+
+}  // namespace
+
+void send(int channel, Message kind, int fd) noexcept
+{
+    char tag = static_cast<char>(kind);
+    iovec part{&tag, 1};
+    Control control{};
+    msghdr message = header_for(part, control);
+    if (fd >= 0) {
+        cmsghdr* header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(sizeof fd);
+        std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
+    } else {
+        message.msg_control = nullptr;
+        message.msg_controllen = 0;
+    }
     ::sendmsg(channel, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-std::optional<ChannelMessage> receive_log(int channel) noexcept
+std::optional<ChannelMessage> receive(int channel) noexcept
 {
     char tag = 0;
     iovec part{&tag, 1};
     Control control{};
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = control.bytes;
-    message.msg_controllen = sizeof control.bytes;
+    msghdr message = header_for(part, control);
     if (::recvmsg(channel, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != 1)
         return std::nullopt;
-    const cmsghdr* header = CMSG_FIRSTHDR(&message);
-    if (header == nullptr || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
-        header->cmsg_len != CMSG_LEN(sizeof(int)))
+    ChannelMessage received{static_cast<Message>(tag), descriptor_of(message)};
+    const bool log = tag == 'E' || tag == 'A';
+    if ((message.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) != 0 || (!log && tag != 'S') ||
+        (log && !received.fd))
         return std::nullopt;
-    int fd = -1;
-    std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
-    UniqueFd owned(fd);
-    if ((message.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) != 0 || (tag != 'E' && tag != 'A'))
-        return std::nullopt;
-    return ChannelMessage{static_cast<LogFile>(tag), std::move(owned)};
+    return received;
 }
 
 }  // namespace server

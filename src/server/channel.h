@@ -1,5 +1,5 @@
-// channel.h - the line from the arbiter to one worker: hands descriptors of reopened logs to a
-// process that may no longer open them itself. Nothing goes the other way.
+// channel.h - the line from the arbiter to one worker: what signals cannot say, and descriptors of
+// reopened logs for a process that may no longer open them itself. Nothing goes the other way.
 // Errors   open_channel() throws std::system_error; sending to a worker that is gone or does not
 //          listen is no error: it will be replaced or ask again.
 // Owner    the arbiter holds one end, the worker the other.
@@ -13,19 +13,23 @@
 
 namespace server {
 
-enum class LogFile : char { error = 'E', access = 'A' };
+enum class Message : char {
+    error_log = 'E',   // with its new descriptor
+    access_log = 'A',  // likewise
+    stay = 'S',        // the worker has asked to be replaced: others go first
+};
 
 struct ChannelMessage {
-    LogFile file;
-    UniqueFd fd;
+    Message kind;
+    UniqueFd fd;  // of a log
 };
 
 // first: the arbiter's end; second: the worker's.
 std::pair<UniqueFd, UniqueFd> open_channel();
 
-void send_log(int channel, LogFile file, int fd) noexcept;
+void send(int channel, Message kind, int fd = -1) noexcept;
 
 // The next message; nullopt when there is none, or none that makes sense.
-std::optional<ChannelMessage> receive_log(int channel) noexcept;
+std::optional<ChannelMessage> receive(int channel) noexcept;
 
 }  // namespace server

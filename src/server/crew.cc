@@ -32,6 +32,16 @@ double seconds_between(TimePoint from, TimePoint to)
     return std::chrono::duration<double>(to - from).count();
 }
 
+// What a worker does, in words.
+std::string work_of(const WorkerReport& report, TimePoint now)
+{
+    if (!report.busy)
+        return "idle";
+    char seconds[32];
+    std::snprintf(seconds, sizeof seconds, "%.1f s", seconds_between(report.request_started, now));
+    return report.request + " " + report.script + " for " + seconds;
+}
+
 bool has_ended(const siginfo_t& info)
 {
     return info.si_code == CLD_EXITED || info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED;
@@ -88,9 +98,13 @@ std::vector<WorkerState> Crew::states(const Service& service, TimePoint now) con
     for (const CrewMember& member : members_) {
         if (member.service->config.name != service.config.name)
             continue;
-        states.push_back(member.state);
-        states.back().current = member.service.get() == &service;
-        states.back().last_beat = std::max(member.slot->report(now).last_beat, awake_since_);
+        const WorkerPulse pulse = member.slot->pulse(now);
+        WorkerState& state = states.emplace_back(member.state);
+        state.current = member.service.get() == &service;
+        state.busy = pulse.busy;
+        state.due = pulse.due;
+        state.idle_since = pulse.idle_since;
+        state.last_beat = std::max(pulse.last_beat, awake_since_);
     }
     return states;
 }
@@ -98,7 +112,7 @@ std::vector<WorkerState> Crew::states(const Service& service, TimePoint now) con
 void Crew::note_booted(TimePoint now)
 {
     for (CrewMember& member : members_) {
-        if (!member.state.booted && member.slot->report(now).booted) {
+        if (!member.state.booted && member.slot->pulse(now).booted) {
             member.state.booted = true;
             member.service->policy.worker_booted();
         }
@@ -121,6 +135,13 @@ void Crew::forgive_pause(TimePoint now)
             member.state.retired += pause;
 }
 
+void Crew::measure_memory()
+{
+    for (CrewMember& member : members_)
+        if (member.service->config.max_worker_memory > 0)
+            member.state.memory = resident_memory(member.state.pid);
+}
+
 // --- signals ------------------------------------------------------------------------------------
 // A worker that is not reaped yet keeps its number, so they cannot hit a stranger.
 
@@ -128,6 +149,13 @@ void Crew::retire(pid_t pid, TimePoint now)
 {
     find(pid)->state.retired = now;
     ::kill(pid, SIGTERM);
+}
+
+void Crew::keep(pid_t pid)
+{
+    CrewMember& member = *find(pid);
+    if (!std::exchange(member.told_to_stay, true))
+        send(member.channel.get(), Message::stay);
 }
 
 void Crew::hurry(pid_t pid, TimePoint now)
@@ -140,14 +168,13 @@ void Crew::abort(pid_t pid, TimePoint now)
 {
     CrewMember& member = *find(pid);
     const WorkerReport report = member.slot->report(now);
-    std::string work = "idle";
-    if (report.busy)
-        work = report.request + " " + report.script + " for " +
-               std::to_string(seconds_between(report.request_started, now)) + " s";
-    logging::critical("%s was silent for %.1f s, longer than timeout: aborting it (%s)",
-                      member.name().c_str(),
-                      seconds_between(report.last_beat, now),
-                      work.c_str());
+    if (!member.state.booted)
+        logging::critical("%s has not booted in boot_timeout: aborting it", member.name().c_str());
+    else
+        logging::critical("%s was silent for %.1f s, longer than timeout: aborting it (%s)",
+                          member.name().c_str(),
+                          seconds_between(report.last_beat, now),
+                          work_of(report, now).c_str());
     member.state.aborted = now;
     ::kill(pid, SIGABRT);
 }

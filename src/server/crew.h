@@ -28,6 +28,7 @@ struct CrewMember {
     std::unique_ptr<Slot> slot;
     UniqueFd channel;
     bool proven = false;  // it did not end right after its start
+    bool told_to_stay = false;
     bool killed = false;  // by us
 
     std::string name() const;  // "[www] worker 4711"
@@ -41,12 +42,15 @@ public:
 
     bool spawn(const std::shared_ptr<Service>& service);
     bool empty() const { return members_.empty(); }
+    int size() const { return static_cast<int>(members_.size()); }
 
     // The workers of the pool of that name, for its policy.
     std::vector<WorkerState> states(const Service& service, TimePoint now) const;
 
     // Takes what is new in the slots over to states and policies.
     void note_booted(TimePoint now);
+    // Looks how much memory the workers of pools with a limit use.
+    void measure_memory();
 
     // To be called in every round. When the last one was long ago this process stood still, and its
     // workers may have as well (a group that was stopped, a frozen container): the silence of that
@@ -54,6 +58,7 @@ public:
     void forgive_pause(TimePoint now);
 
     void retire(pid_t pid, TimePoint now);  // TERM: may finish its request
+    void keep(pid_t pid);                   // not yet, though it has asked
     void hurry(pid_t pid, TimePoint now);   // QUIT: ends it
     void abort(pid_t pid, TimePoint now);   // ABRT: it is stuck
     void kill(pid_t pid);                   // KILL

@@ -1,6 +1,7 @@
 #include "server/pool.h"
 
 #include <algorithm>
+#include <tuple>
 
 namespace server {
 
@@ -9,19 +10,77 @@ namespace {
 constexpr Duration first_backoff{1'000};
 constexpr Duration last_backoff{32'000};
 
+// php-fpm's FPM_IDLE_SERVER_MAINTENANCE_HEARTBEAT.
+constexpr Duration scaling_interval{1'000};
+
+// From this rate on the pool is hectic: its spare workers are too few.
+constexpr int hectic_rate = 8;
+
+// A pool that was full within this time was never really free again.
+constexpr Duration full_interval{60'000};
+
 bool serves(const WorkerState& worker)
 {
     return worker.retired == never && worker.hurried == never && worker.aborted == never;
 }
 
+bool serves_now(const WorkerState& worker)
+{
+    return worker.current && serves(worker);
+}
+
+int count_of(std::span<const WorkerState> workers, bool (*is)(const WorkerState&))
+{
+    return static_cast<int>(std::count_if(workers.begin(), workers.end(), is));
+}
+
+int serving(std::span<const WorkerState> workers)
+{
+    return count_of(workers, serves_now);
+}
+
+int booted(std::span<const WorkerState> workers)
+{
+    return count_of(workers,
+                    [](const WorkerState& worker) { return serves_now(worker) && worker.booted; });
+}
+
+// One that boots will be idle in a moment.
+int idle(std::span<const WorkerState> workers)
+{
+    return count_of(workers,
+                    [](const WorkerState& worker) { return serves_now(worker) && !worker.busy; });
+}
+
+// Spread, so that workers that were started together do not go together.
+Duration spread(Duration age, pid_t pid)
+{
+    return age + age * (pid % 16) / 160;
+}
+
 }  // namespace
 
-Pool::Pool(const PoolPolicy& policy) : policy_(policy), target_(policy.workers) {}
+Pool::Pool(const PoolPolicy& policy) : policy_(policy), limit_(policy.workers), target_(limit_)
+{
+    if (policy.scaling == config::Scaling::dynamic)
+        target_ = std::min(policy.start_workers, limit_);
+    else if (policy.scaling == config::Scaling::ondemand)
+        target_ = 0;
+}
 
-Plan Pool::plan(TimePoint now, std::span<const WorkerState> workers) const
+Plan Pool::plan(TimePoint now, std::span<const WorkerState> workers)
 {
     Plan plan;
+    scale(now, workers, plan);
     plan_count(now, workers, plan);
+    plan_old(workers, plan);
+    plan_recycling(now, workers, plan);
+    return plan;
+}
+
+Plan Pool::overdue(TimePoint now, std::span<const WorkerState> workers) const
+{
+    Plan plan;
     for (const WorkerState& worker : workers)
         plan_ends(now, worker, plan);
     return plan;
@@ -29,63 +88,185 @@ Plan Pool::plan(TimePoint now, std::span<const WorkerState> workers) const
 
 bool Pool::settled(std::span<const WorkerState> workers) const
 {
-    const auto booted = [](const WorkerState& worker) {
-        return worker.current && worker.booted && serves(worker);
-    };
-    return std::count_if(workers.begin(), workers.end(), booted) >= target_;
+    return booted(workers) >= target_;
+}
+
+// --- how many -----------------------------------------------------------------------------------
+
+void Pool::scale(TimePoint now, std::span<const WorkerState> workers, Plan& plan)
+{
+    if (policy_.scaling == config::Scaling::fixed || limit_ == 0 || now < next_scaling_)
+        return;
+    next_scaling_ = now + scaling_interval;
+    const int count = serving(workers);
+    if (policy_.scaling == config::Scaling::dynamic)
+        scale_dynamic(idle(workers), count, plan);
+    else
+        scale_ondemand(now, workers, count);
+}
+
+// One less at a time, but more and more at a time when too few are idle.
+void Pool::scale_dynamic(int idle, int count, Plan& plan)
+{
+    if (idle > policy_.max_spare) {
+        target_ = count - 1;
+        spawn_rate_ = 1;
+    } else if (idle < policy_.min_spare && count < limit_) {
+        const int more = std::min({spawn_rate_, policy_.min_spare - idle, limit_ - count});
+        if (spawn_rate_ >= hectic_rate)
+            plan.hurried_spawn = more;
+        target_ = std::max(target_, count + more);
+        spawn_rate_ = std::min(spawn_rate_ * 2, policy_.max_spawn_rate);
+    } else {
+        spawn_rate_ = 1;
+    }
+}
+
+void Pool::scale_ondemand(TimePoint now, std::span<const WorkerState> workers, int count)
+{
+    const bool rests = std::any_of(workers.begin(), workers.end(), [&](const WorkerState& worker) {
+        return serves_now(worker) && worker.booted && !worker.busy &&
+               now - worker.idle_since > policy_.idle_timeout;
+    });
+    if (rests)
+        target_ = count - 1;
 }
 
 void Pool::plan_count(TimePoint now, std::span<const WorkerState> workers, Plan& plan) const
 {
     std::vector<const WorkerState*> current;
     for (const WorkerState& worker : workers)
-        if (worker.current && serves(worker))
+        if (serves_now(worker))
             current.push_back(&worker);
 
     const int count = static_cast<int>(current.size());
-    const bool trying = std::any_of(
-        current.begin(), current.end(), [](const WorkerState* worker) { return !worker->booted; });
-    if (backoff_.count() == 0)
+    const bool trying = booted(workers) < count;
+    const bool rolls = policy_.rolling && std::any_of(workers.begin(), workers.end(), [](auto& w) {
+                           return !w.current && serves(w);
+                       });
+    if (backoff_.count() == 0 && !rolls)
         plan.spawn = std::max(0, target_ - count);
     else if (count < target_ && now >= spawn_after_ && !trying)
-        plan.spawn = 1;  // after a failure one has to boot before the others are tried
-    // The oldest go first, as they would have been recycled first.
+        plan.spawn = 1;  // one has to boot before the next is tried
+    // Those go first that do the least: idle for the longest time, else the oldest.
     std::sort(current.begin(), current.end(), [](const WorkerState* a, const WorkerState* b) {
-        return a->started < b->started;
+        return std::tie(a->busy, a->idle_since, a->started) <
+               std::tie(b->busy, b->idle_since, b->started);
     });
     for (int i = 0; i < count - target_; ++i)
         plan.retire.push_back(current[static_cast<std::size_t>(i)]->pid);
+}
 
-    if (settled(workers))
-        for (const WorkerState& worker : workers)
-            if (!worker.current && serves(worker))
-                plan.retire.push_back(worker.pid);
+// Workers of the configuration before: all when the new ones have booted, or one for one.
+void Pool::plan_old(std::span<const WorkerState> workers, Plan& plan) const
+{
+    int left = policy_.rolling && !settled(workers) ? target_ - booted(workers) : 0;
+    if (!policy_.rolling && !settled(workers))
+        return;
+    for (const WorkerState& worker : workers)
+        if (!worker.current && serves(worker) && left-- <= 0)
+            plan.retire.push_back(worker.pid);
+}
+
+void Pool::shrink()
+{
+    if (limit_ > 1)
+        resize(limit_ - 1);
+}
+
+void Pool::resize(int workers)
+{
+    limit_ = workers;
+    target_ = policy_.scaling == config::Scaling::fixed ? limit_ : std::min(target_, limit_);
+}
+
+void Pool::take_over(const Pool& before)
+{
+    ever_booted_ = ever_booted_ || before.ever_booted_;
+    times_full_ = before.times_full_;
+    last_full_ = before.last_full_;
+    // As many as the load has asked for, lest the reload begins with too few.
+    if (policy_.scaling != config::Scaling::fixed)
+        target_ = std::clamp(before.target_, target_, limit_);
+}
+
+// --- too few ------------------------------------------------------------------------------------
+
+bool Pool::wants_connections(std::span<const WorkerState> workers) const
+{
+    return policy_.scaling == config::Scaling::ondemand && backoff_.count() == 0 &&
+           target_ < limit_ && serving(workers) >= target_ && idle(workers) == 0;
+}
+
+bool Pool::saturated(std::span<const WorkerState> workers) const
+{
+    return limit_ > 0 && serving(workers) >= limit_ && idle(workers) == 0;
+}
+
+bool Pool::note_full(TimePoint now)
+{
+    const bool again = last_full_ != TimePoint::min() && now - last_full_ < full_interval;
+    last_full_ = now;
+    ++times_full_;
+    return !again;
+}
+
+// --- recycling ----------------------------------------------------------------------------------
+
+bool Pool::worn_out(TimePoint now, const WorkerState& worker) const
+{
+    return worker.due ||
+           (policy_.max_age.count() > 0 &&
+            now - worker.started > spread(policy_.max_age, worker.pid)) ||
+           (policy_.max_memory > 0 && worker.memory > policy_.max_memory);
+}
+
+// Never more than the share at once: as many as are missing or still boot count, too.
+void Pool::plan_recycling(TimePoint now, std::span<const WorkerState> workers, Plan& plan)
+{
+    const int share = std::max(1, target_ * policy_.recycle_share / 100);
+    int room = backoff_.count() > 0 ? 0 : share - std::max(0, target_ - booted(workers));
+    for (const WorkerState& worker : workers) {
+        if (!serves_now(worker) || !worker.booted || !worn_out(now, worker))
+            continue;
+        if (std::find(plan.retire.begin(), plan.retire.end(), worker.pid) != plan.retire.end())
+            continue;
+        if (room <= 0) {
+            if (worker.due)
+                plan.keep.push_back(worker.pid);
+            continue;
+        }
+        --room;
+        plan.retire.push_back(worker.pid);
+        if (policy_.scaling == config::Scaling::ondemand)
+            --target_;  // the next connection brings the next worker
+        else
+            ++plan.spawn;
+    }
+}
+
+// --- ends ---------------------------------------------------------------------------------------
+
+bool Pool::silent(TimePoint now, const WorkerState& worker) const
+{
+    const Duration limit = worker.booted ? policy_.timeout : policy_.boot_timeout;
+    const TimePoint since = worker.booted ? worker.last_beat : worker.started;
+    return limit.count() > 0 && now - since > limit;
 }
 
 void Pool::plan_ends(TimePoint now, const WorkerState& worker, Plan& plan) const
 {
-    const bool silent = policy_.timeout.count() > 0 && now - worker.last_beat > policy_.timeout;
     if (worker.hurried != never) {
         if (now - worker.hurried > policy_.hurry_timeout)
             plan.kill.push_back(worker.pid);
     } else if (worker.aborted != never) {
         if (now - worker.aborted > policy_.abort_timeout)
             plan.kill.push_back(worker.pid);
-    } else if (silent) {
+    } else if (silent(now, worker)) {
         plan.abort.push_back(worker.pid);
     } else if (worker.retired != never && now - worker.retired > policy_.graceful_timeout) {
         plan.hurry.push_back(worker.pid);
     }
-}
-
-void Pool::grow()
-{
-    ++target_;
-}
-
-void Pool::shrink()
-{
-    target_ = std::max(1, target_ - 1);
 }
 
 void Pool::worker_proven()

@@ -51,7 +51,9 @@ struct Slot::Shared {
     std::atomic<std::int64_t> beat;
     std::atomic<std::int64_t> request_started;  // 0: idle
     std::atomic<std::uint64_t> requests;
+    std::atomic<std::int64_t> idle_since;
     std::atomic<std::uint8_t> booted;
+    std::atomic<std::uint8_t> due;
     char request[request_room];
     char script[script_room];
 };
@@ -78,15 +80,24 @@ void Slot::hide_from_children() noexcept
     ::madvise(shared_, sizeof(Shared), MADV_DONTFORK);
 }
 
-WorkerReport Slot::report(TimePoint now) const
+WorkerPulse Slot::pulse(TimePoint now) const
 {
     const std::int64_t started = shared_->request_started.load(std::memory_order_acquire);
+    WorkerPulse pulse;
+    pulse.booted = shared_->booted.load(std::memory_order_relaxed) != 0;
+    pulse.last_beat = clamp(shared_->beat.load(std::memory_order_relaxed), now);
+    pulse.requests = shared_->requests.load(std::memory_order_relaxed);
+    pulse.busy = started != 0;
+    pulse.due = shared_->due.load(std::memory_order_relaxed) != 0;
+    pulse.request_started = clamp(started, now);
+    pulse.idle_since = clamp(shared_->idle_since.load(std::memory_order_relaxed), now);
+    return pulse;
+}
+
+WorkerReport Slot::report(TimePoint now) const
+{
     WorkerReport report;
-    report.booted = shared_->booted.load(std::memory_order_relaxed) != 0;
-    report.last_beat = clamp(shared_->beat.load(std::memory_order_relaxed), now);
-    report.requests = shared_->requests.load(std::memory_order_relaxed);
-    report.busy = started != 0;
-    report.request_started = clamp(started, now);
+    static_cast<WorkerPulse&>(report) = pulse(now);
     report.request = get(shared_->request);
     report.script = get(shared_->script);
     return report;
@@ -97,8 +108,9 @@ void Slot::beat(TimePoint now) noexcept
     shared_->beat.store(stamp(now), std::memory_order_relaxed);
 }
 
-void Slot::booted() noexcept
+void Slot::booted(TimePoint now) noexcept
 {
+    shared_->idle_since.store(stamp(now), std::memory_order_relaxed);
     shared_->booted.store(1, std::memory_order_relaxed);
 }
 
@@ -114,9 +126,15 @@ void Slot::set_script(std::string_view script) noexcept
     put(shared_->script, script);
 }
 
-void Slot::end_request() noexcept
+void Slot::ask_to_go() noexcept
+{
+    shared_->due.store(1, std::memory_order_relaxed);
+}
+
+void Slot::end_request(TimePoint now) noexcept
 {
     shared_->requests.fetch_add(1, std::memory_order_relaxed);
+    shared_->idle_since.store(stamp(now), std::memory_order_relaxed);
     shared_->request_started.store(0, std::memory_order_release);
 }
 

@@ -17,12 +17,17 @@
 
 namespace server {
 
-struct WorkerReport {
+struct WorkerPulse {
     bool booted = false;
     TimePoint last_beat;
     std::uint64_t requests = 0;
     bool busy = false;
+    bool due = false;  // asks to be replaced
     TimePoint request_started;
+    TimePoint idle_since;  // the end of the last request, or the boot
+};
+
+struct WorkerReport : WorkerPulse {
     std::string request;  // "GET /uri", cut
     std::string script;   // cut
 };
@@ -36,15 +41,17 @@ public:
 
     // In the arbiter, once the worker is forked: later workers must not inherit the mapping.
     void hide_from_children() noexcept;
-    // A copy whose times are not in the future.
+    // Copies whose times are not in the future.
+    WorkerPulse pulse(TimePoint now) const;
     WorkerReport report(TimePoint now) const;
 
     // In the worker:
     void beat(TimePoint now) noexcept;
-    void booted() noexcept;
+    void booted(TimePoint now) noexcept;
     void begin_request(std::string_view request, TimePoint now) noexcept;
     void set_script(std::string_view script) noexcept;
-    void end_request() noexcept;
+    void end_request(TimePoint now) noexcept;
+    void ask_to_go() noexcept;
 
 private:
     struct Shared;

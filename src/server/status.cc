@@ -31,18 +31,14 @@ std::string time_of_day()
     return {text.data(), std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &utc)};
 }
 
-// Of a child that is not reaped: its number is nobody else's. 0 when it has ended.
-std::uint64_t resident_bytes(pid_t pid)
+const char* scaling_word(config::Scaling scaling)
 {
-    const std::string path = "/proc/" + std::to_string(pid) + "/statm";
-    const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    std::array<char, 128> text{};
-    if (!file || ::read(file.get(), text.data(), text.size() - 1) <= 0)
-        return 0;
-    unsigned long long pages = 0;
-    if (std::sscanf(text.data(), "%*u %llu", &pages) != 1)
-        return 0;
-    return pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+    switch (scaling) {
+    case config::Scaling::fixed: return "static";
+    case config::Scaling::dynamic: return "dynamic";
+    case config::Scaling::ondemand: return "ondemand";
+    }
+    return "";
 }
 
 const char* state_word(const WorkerState& state, const WorkerReport& report)
@@ -65,7 +61,7 @@ control::WorkerStatus worker_status(const CrewMember& worker, const Service& ser
     status.current = worker.service.get() == &service;
     status.age = seconds_between(worker.state.started, now);
     status.requests = report.requests;
-    status.memory = resident_bytes(worker.state.pid);
+    status.memory = resident_memory(worker.state.pid);
     if (report.busy) {
         status.elapsed = seconds_between(report.request_started, now);
         status.request = report.request;
@@ -94,8 +90,10 @@ control::PoolStatus pool_status(const Service& service, const Crew& crew, const 
     control::PoolStatus pool;
     pool.name = service.config.name;
     pool.handler = service.config.handler == config::HandlerKind::module ? "module" : "cgi";
-    pool.manager = "static";
+    pool.scaling = scaling_word(service.config.scaling);
     pool.target = service.policy.target();
+    pool.limit = service.policy.limit();
+    pool.full = service.policy.times_full();
     pool.settled = service.policy.settled(crew.states(service, now));
     pool.retry = static_cast<double>(service.policy.backoff().count()) / 1000;
     for (const SharedListener& listener : service.listeners)

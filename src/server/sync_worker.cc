@@ -32,6 +32,9 @@ std::size_t waiting_room()
 // Out of descriptors or memory: nothing gets better by trying at once.
 constexpr Duration accept_pause{1'000};
 
+// The arbiter answers within milliseconds; without an answer there is no arbiter.
+constexpr Duration answer_time{1'000};
+
 // How long the input of a connection is still read after its reply.
 constexpr Duration linger_time{2'000};
 
@@ -64,6 +67,10 @@ void SyncWorker::run()
     watch_listeners(true);
     while (!retiring_) {
         notify(Clock::now());
+        if (asking_) {
+            await_turn();
+            continue;
+        }
         // After a connection the next one is tried at once: under load there is no poll at all,
         // but for those that wait on the side, which must not starve.
         const bool accepted = accept_all();
@@ -96,10 +103,13 @@ bool SyncWorker::accept_all()
         return false;
     if (!listening_)
         watch_listeners(true);
-    woken_ = false;
     bool any = false;
-    for (const auto& listener : setup_.listeners)
-        any = (!retiring_ && accept_one(*listener)) || any;
+    for (const auto& listener : setup_.listeners) {
+        if (retiring_ || asking_)
+            return any;
+        any = accept_one(*listener) || any;
+    }
+    woken_ = false;
     return any;
 }
 
@@ -160,6 +170,20 @@ void SyncWorker::log_broken(const fcgi::Connection& connection)
     quiet_until_ = now + quiet_time;
     logging::warning(
         "[%s] a connection was closed: %s", pool().name.c_str(), connection.error().c_str());
+}
+
+// A worker that has asked to be replaced takes no more connections until it is told to go, or that
+// others go first.
+void SyncWorker::await_turn()
+{
+    watch_listeners(false);
+    paused_until_ = Clock::now() + answer_time;
+    while (asking_ && !retiring_ && Clock::now() < paused_until_) {
+        wait(answer_time);
+        take_signals();
+    }
+    asking_ = false;
+    paused_until_ = TimePoint::min();
 }
 
 void SyncWorker::pause_accepting()
@@ -319,6 +343,8 @@ void SyncWorker::serve(std::unique_ptr<fcgi::Connection> connection)
 {
     const TimePoint started = Clock::now();
     setup_.slot.begin_request(handler::request_line(connection->params()), started);
+    if (pool().scaling == config::Scaling::ondemand)
+        wake_arbiter();  // the next connection may need another worker
     {
         const auto task = handler_->start(*connection, started);
         setup_.slot.set_script(task->outcome().script);

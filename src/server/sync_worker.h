@@ -36,6 +36,7 @@ private:
     bool accept_all();
     void accept_last();
     bool accept_one(const net::Listener& listener);
+    void await_turn();
     void pause_accepting();
     void watch_listeners(bool on);
     void stop_accepting();

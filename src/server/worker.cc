@@ -88,8 +88,8 @@ void Worker::init_process()
     handler_ = make_handler(pool(), {alive, signals_->fd()});
 
     notify(Clock::now());
-    setup_.slot.booted();
-    ::eventfd_write(setup_.wakeup, 1);
+    setup_.slot.booted(Clock::now());
+    wake_arbiter();
     logging::debug("[%s] worker booted", pool().name.c_str());
 }
 
@@ -159,26 +159,39 @@ void Worker::take_signals()
 
 void Worker::take_messages()
 {
-    while (auto message = receive_log(setup_.channel)) {
-        if (message->file == LogFile::error)
-            logging::adopt(std::move(message->fd));
-        else
-            setup_.access_log.adopt(std::move(message->fd));
+    while (auto message = receive(setup_.channel)) {
+        switch (message->kind) {
+        case Message::error_log: logging::adopt(std::move(message->fd)); break;
+        case Message::access_log: setup_.access_log.adopt(std::move(message->fd)); break;
+        case Message::stay: asking_ = false; break;
+        }
     }
+}
+
+void Worker::wake_arbiter() const
+{
+    ::eventfd_write(setup_.wakeup, 1);
+}
+
+void Worker::ask_to_go()
+{
+    logging::info("[%s] worker %d has served %llu requests and asks to be replaced",
+                  pool().name.c_str(),
+                  ::getpid(),
+                  static_cast<unsigned long long>(served_));
+    asking_ = true;
+    setup_.slot.ask_to_go();
+    wake_arbiter();
 }
 
 void Worker::request_served(const handler::Outcome& outcome,
                             const fcgi::Params& params,
                             TimePoint started)
 {
-    setup_.slot.end_request();
+    setup_.slot.end_request(Clock::now());
     ++served_;
-    if (max_requests_ > 0 && served_ >= max_requests_ && !retiring_) {
-        logging::info("[%s] recycled after %llu requests",
-                      pool().name.c_str(),
-                      static_cast<unsigned long long>(served_));
-        retiring_ = true;
-    }
+    if (max_requests_ > 0 && served_ == max_requests_ && !retiring_)
+        ask_to_go();
     if (!setup_.access_log.enabled())
         return;
     const auto elapsed =

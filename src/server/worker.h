@@ -66,16 +66,21 @@ protected:
                         const fcgi::Params& params,
                         TimePoint started);
 
+    // There is news in the slot that the arbiter acts on.
+    void wake_arbiter() const;
+
     const config::Pool& pool() const { return setup_.pool; }
 
     WorkerSetup setup_;
     std::unique_ptr<SignalQueue> signals_;
     std::unique_ptr<handler::Handler> handler_;
+    bool asking_ = false;    // has asked to be replaced, and waits for the answer
     bool retiring_ = false;  // accept nothing any more, finish what is there
     bool stopping_ = false;  // end what is there, too
 
 private:
     void close_what_is_not_ours() const;
+    void ask_to_go();
 
     net::Peers peers_;
     Throttle strangers_;

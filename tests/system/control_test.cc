@@ -78,7 +78,7 @@ TEST_CASE("control: status tells of server and pools and workers", "[control]")
     const json& pool = status["pools"][0];
     CHECK(pool["name"] == "www");
     CHECK(pool["handler"] == "cgi");
-    CHECK(pool["manager"] == "static");
+    CHECK(pool["scaling"] == "static");
     CHECK(pool["target"] == 2);
     CHECK(pool["busy"] == 1);
     CHECK(pool["idle"] == 1);

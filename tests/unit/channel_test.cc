@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-using server::LogFile;
+using server::Message;
 
 TEST_CASE("channel: a log's descriptor arrives with its kind and close-on-exec", "[channel]")
 {
@@ -16,41 +16,41 @@ TEST_CASE("channel: a log's descriptor arrives with its kind and close-on-exec",
     REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
     const UniqueFd read_end(ends[0]);
     UniqueFd write_end(ends[1]);
-    server::send_log(ours.get(), LogFile::access, write_end.get());
+    server::send(ours.get(), Message::access_log, write_end.get());
     write_end.reset();
 
-    auto message = server::receive_log(theirs.get());
+    auto message = server::receive(theirs.get());
     REQUIRE(message);
-    CHECK(message->file == LogFile::access);
+    CHECK(message->kind == Message::access_log);
     CHECK((::fcntl(message->fd.get(), F_GETFD) & FD_CLOEXEC) != 0);
     REQUIRE(::write(message->fd.get(), "x", 1) == 1);
     char byte = 0;
     REQUIRE(::read(read_end.get(), &byte, 1) == 1);
     CHECK(byte == 'x');
-    CHECK_FALSE(server::receive_log(theirs.get()));
+    CHECK_FALSE(server::receive(theirs.get()));
 }
 
 TEST_CASE("channel: a message without a descriptor or of an unknown kind is dropped", "[channel]")
 {
     const auto [ours, theirs] = server::open_channel();
     REQUIRE(::send(ours.get(), "E", 1, 0) == 1);
-    CHECK_FALSE(server::receive_log(theirs.get()));
-    server::send_log(ours.get(), static_cast<LogFile>('?'), STDIN_FILENO);
-    CHECK_FALSE(server::receive_log(theirs.get()));
+    CHECK_FALSE(server::receive(theirs.get()));
+    server::send(ours.get(), static_cast<Message>('?'), STDIN_FILENO);
+    CHECK_FALSE(server::receive(theirs.get()));
 }
 
 TEST_CASE("channel: sending to a worker that is gone is harmless", "[channel]")
 {
     auto [ours, theirs] = server::open_channel();
     theirs.reset();
-    server::send_log(ours.get(), LogFile::error, STDERR_FILENO);
-    CHECK_FALSE(server::receive_log(ours.get()));
+    server::send(ours.get(), Message::error_log, STDERR_FILENO);
+    CHECK_FALSE(server::receive(ours.get()));
 }
 
 TEST_CASE("channel: a worker that never listens does not block the arbiter", "[channel]")
 {
     const auto [ours, theirs] = server::open_channel();
     for (int i = 0; i < 10'000; ++i)
-        server::send_log(ours.get(), LogFile::error, STDERR_FILENO);
-    CHECK(server::receive_log(theirs.get()));
+        server::send(ours.get(), Message::error_log, STDERR_FILENO);
+    CHECK(server::receive(theirs.get()));
 }

@@ -163,8 +163,8 @@ TEST_CASE("control: pools and workers are shown in columns", "[control]")
     control::PoolStatus pool;
     pool.name = "www";
     pool.handler = "cgi";
-    pool.manager = "static";
-    pool.target = pool.total = 12;
+    pool.scaling = "static";
+    pool.target = pool.limit = pool.total = 12;
     pool.listeners = {"unix:/run/a", "127.0.0.1:9000"};
     control::WorkerStatus worker;
     worker.pid = 4711;
@@ -176,8 +176,8 @@ TEST_CASE("control: pools and workers are shown in columns", "[control]")
     control::ServerStatus server;
     server.pools = {pool};
     CHECK(ctl::show_pools(server) ==
-          "POOL  HANDLER  MANAGER  TARGET  IDLE  BUSY  TOTAL  REQUESTS  LISTENERS\n"
-          "www   cgi      static       12     0     0     12         0  unix:/run/a "
+          "POOL  HANDLER  SCALING  TARGET  LIMIT  IDLE  BUSY  TOTAL  FULL  REQUESTS  LISTENERS\n"
+          "www   cgi      static       12     12     0     0     12     0         0  unix:/run/a "
           "127.0.0.1:9000\n");
     CHECK(ctl::show_workers(server) ==
           " PID  POOL  STATE            AGE  REQUESTS  MEMORY  ELAPSED  REQUEST\n"

@@ -26,9 +26,9 @@ TEST_CASE("scoreboard: the arbiter reads what another process wrote into its slo
     const pid_t pid = ::fork();
     REQUIRE(pid >= 0);
     if (pid == 0) {
-        slot.booted();
+        slot.booted(Clock::now());
         slot.begin_request("GET /a", Clock::now());
-        slot.end_request();
+        slot.end_request(Clock::now());
         slot.begin_request("GET /b?c", Clock::now());
         slot.set_script("/srv/b");
         ::_exit(0);
