@@ -28,8 +28,6 @@ constexpr Form forms[] = {
     {"kill", Command::kill, "PID"},
 };
 
-constexpr std::uint64_t most_workers = 4096;  // as the setting `workers`
-
 std::vector<std::string_view> split(std::string_view line)
 {
     static constexpr std::string_view blanks = " \t";

@@ -98,6 +98,9 @@ Reply Arbiter::scale(const control::Request& request)
     if (wanted < 1)
         return refusal("a pool has at least 1 worker, and " + request.pool + " has " +
                        std::to_string(policy.limit()));
+    if (wanted > control::most_workers)
+        return refusal("a pool has at most " + std::to_string(control::most_workers) +
+                       " workers, and " + request.pool + " has " + std::to_string(policy.limit()));
     policy.resize(wanted);
     const std::string text =
         "[" + request.pool + "] " + std::to_string(policy.limit()) + " workers from now on";

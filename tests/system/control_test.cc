@@ -298,6 +298,9 @@ TEST_CASE("control: scale changes the number of workers until the next reload", 
     const Finished none = ctl(server, {"scale", "www", "-3"});
     CHECK(none.status == failed);
     CHECK_THAT(none.err, Contains("at least 1 worker"));
+    const Finished many = ctl(server, {"scale", "www", "+4096"});
+    CHECK(many.status == failed);
+    CHECK_THAT(many.err, Contains("at most 4096 workers"));
     const Finished unknown = ctl(server, {"scale", "nobody", "2"});
     CHECK(unknown.status == failed);
     CHECK_THAT(unknown.err, Contains("there is no pool nobody"));
