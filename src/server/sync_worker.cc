@@ -55,7 +55,7 @@ bool watch(int epoll, int operation, int fd, unsigned events) noexcept
 
 }  // namespace
 
-void SyncWorker::run()
+void SyncWorker::prepare()
 {
     epoll_ = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
     if (!epoll_)
@@ -65,6 +65,10 @@ void SyncWorker::run()
         !watch(epoll_.get(), EPOLL_CTL_ADD, setup_.channel, EPOLLIN))
         throw_errno("epoll_ctl");
     watch_listeners(true);
+}
+
+void SyncWorker::run()
+{
     while (!retiring_) {
         notify(Clock::now());
         if (asking_) {

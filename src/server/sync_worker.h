@@ -25,6 +25,8 @@ public:
     void run() override;
 
 private:
+    void prepare() override;
+
     // A connection that is not being served: its head is not complete yet, or its reply is out and
     // the rest of its input must be read before it may be closed.
     struct Waiting {

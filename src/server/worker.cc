@@ -86,6 +86,7 @@ void Worker::init_process()
         return !stopping_;
     };
     handler_ = make_handler(pool(), {alive, signals_->fd()});
+    prepare();
 
     notify(Clock::now());
     setup_.slot.booted(Clock::now());

@@ -48,6 +48,10 @@ public:
     virtual void run() = 0;
 
 protected:
+    // What the class needs for run() and may not get: the arbiter retires old workers when it hears
+    // that this one has booted.
+    virtual void prepare() = 0;
+
     // Reports to the arbiter that this worker is not stuck.
     void notify(TimePoint now) { setup_.slot.beat(now); }
     bool parent_alive() const;

@@ -14,11 +14,14 @@
 
 namespace {
 
-// strace on the arbiter, its workers, and programs until they run, as long as this lives.
+// strace on processes, and on what they start until that is another program, as long as this lives.
 class Tampering {
 public:
-    Tampering(const Server& server, const std::string& calls, const std::string& how)
-        : log_(server.directory() / "strace")
+    Tampering(const Server& server,
+              const std::vector<pid_t>& processes,
+              const std::string& calls,
+              const std::string& how)
+        : processes_(processes), log_(server.directory() / "strace")
     {
         ::unlink(log_.c_str());
         Command command;
@@ -33,16 +36,14 @@ public:
                              "-e",
                              "inject=" + calls + ":" + how};
         command.err = log_;
-        auto all = server.workers();
-        all.push_back(server.pid());
-        for (const pid_t pid : all) {
+        for (const pid_t pid : processes) {
             command.arguments.emplace_back("-p");
             command.arguments.push_back(std::to_string(pid));
         }
         process_.emplace(command);
         REQUIRE(wait_for([&] {
             const std::string text = read_file(log_);
-            return std::all_of(all.begin(), all.end(), [&](pid_t pid) {
+            return std::all_of(processes.begin(), processes.end(), [&](pid_t pid) {
                 return text.find("Process " + std::to_string(pid) + " attached") !=
                        std::string::npos;
             });
@@ -50,13 +51,23 @@ public:
     }
     Tampering(const Tampering&) = delete;
     Tampering& operator=(const Tampering&) = delete;
+    // A call that strace lets go of in the middle fails with ENOSYS: not before all are asleep.
     ~Tampering()
     {
+        int quiet = 0;
+        CHECK(wait_for([&] {
+            const bool asleep = std::none_of(processes_.begin(), processes_.end(), [](pid_t pid) {
+                return alive(pid) && state_of(pid) != 'S';
+            });
+            quiet = asleep ? quiet + 1 : 0;
+            return quiet > 10;
+        }));
         process_->signal(SIGINT);
         CHECK(process_->wait().has_value());
     }
 
 private:
+    std::vector<pid_t> processes_;
     std::string log_;
     std::optional<Process> process_;
 };
@@ -129,7 +140,9 @@ TEST_CASE("system calls: those that fail now and then cost no worker and no wron
     const auto workers = server.workers();
     Tally tally;
     {
-        const Tampering tampering(server, fault.calls, fault.how);
+        auto all = workers;
+        all.push_back(server.pid());
+        const Tampering tampering(server, all, fault.calls, fault.how);
         for (int i = 0; i < 12; ++i)
             ask(server, i, tally);
     }
@@ -141,4 +154,51 @@ TEST_CASE("system calls: those that fail now and then cost no worker and no wron
     CHECK(server.workers() == workers);
     for (int i = 0; i < 4; ++i)
         CHECK(server.serves());
+}
+
+TEST_CASE("system calls: a reload while they fail costs nothing and succeeds when they work again",
+          "[faults]")
+{
+    if (!has_program("strace") || !is_root() || is_sanitized())
+        SKIP_TEST("needs strace and root");
+    const auto [calls, how] = GENERATE(table<const char*, const char*>({
+        {"clone,clone3,fork,vfork", "error=EAGAIN"},
+        {"socketpair", "error=EMFILE"},
+        {"mmap", "error=ENOMEM"},
+        {"open,openat", "error=ENFILE"},
+        {"signalfd4", "error=EMFILE"},
+        {"epoll_create1", "error=ENOMEM"},
+        {"setresuid,setresgid,setgroups", "error=EAGAIN"},
+        {"prctl", "error=EINVAL"},
+        {"kill", "error=EPERM:when=1"},
+    }));
+    CAPTURE(calls, how);
+    const Server server;
+    REQUIRE(server.serves());
+    REQUIRE(server.wait_workers(2));
+    REQUIRE(server.wait_log("info: ready"));
+    const auto old = server.workers();
+    Tally tally;
+    {
+        const Tampering tampering(server, {server.pid()}, calls, how);
+        server.signal(SIGHUP);
+        REQUIRE(server.wait_log("received SIGHUP"));
+        const Stopwatch watch;
+        for (int i = 0; watch.elapsed() < Milliseconds{500}; ++i)
+            ask(server, i, tally);
+    }
+    INFO(server.log());
+    CHECK(tally.right > 0);
+    CHECK(tally.refused + tally.closed + tally.wrong == 0);
+    CHECK(server.serves());
+    server.signal(SIGHUP);
+    CHECK(wait_for(
+        [&] {
+            const auto now = server.workers();
+            return now.size() == 2 && std::none_of(now.begin(), now.end(), [&](pid_t pid) {
+                       return std::find(old.begin(), old.end(), pid) != old.end();
+                   });
+        },
+        Milliseconds{20000}));
+    CHECK(server.serves());
 }
