@@ -99,7 +99,7 @@ std::ostream& operator<<(std::ostream& out, const Footprint& footprint)
     return out;
 }
 
-constexpr std::size_t crew = 3;
+constexpr std::size_t crew = 3;  // workers, if not said otherwise
 constexpr int clients = 4;
 
 // What may be lost when nobody can promise anything.
@@ -109,12 +109,14 @@ constexpr std::size_t any = std::numeric_limits<std::size_t>::max();
 class Scene {
 public:
     // A daemon says in its pid file who it is.
-    explicit Scene(const Setup& setup = {}, const std::string& pid_file = "")
+    explicit Scene(const Setup& setup = {},
+                   const std::string& pid_file = "",
+                   std::size_t at_rest = crew)
         : server({.pool = "workers = 3\n" + setup.pool,
                   .global = setup.global,
                   .arguments = setup.arguments,
                   .wait = pid_file.empty()}),
-          pid_file_(pid_file)
+          pid_file_(pid_file), at_rest_(at_rest)
     {
         REQUIRE((pid_file.empty() || server.process().wait() == ExitStatus{0, 0}));
         REQUIRE(server.serves());
@@ -158,8 +160,8 @@ public:
     void check_whole() const
     {
         INFO(server.log());
-        CHECK(wait_workers(crew));
         CHECK(server.serves());
+        CHECK(wait_workers(at_rest_));
         CHECK(wait_for([&] { return Footprint(arbiter()) == before_; }));
         CHECK(Footprint(arbiter()) == before_);
         CHECK(wait_for([&] { return !any_zombie(arbiter()); }));
@@ -198,7 +200,7 @@ private:
     // How it is when nothing happens.
     void settle()
     {
-        REQUIRE(wait_workers(crew));
+        REQUIRE(wait_workers(at_rest_));
         // A worker that boots has not opened everything yet.
         REQUIRE(wait_for([&] {
             before_ = Footprint(arbiter());
@@ -213,6 +215,7 @@ private:
     }
 
     std::string pid_file_;
+    std::size_t at_rest_;
     Footprint before_{0};
     std::minstd_rand random_{std::random_device{}()};
 };
@@ -336,6 +339,54 @@ TEST_CASE("chaos: workers that come and go by TTIN and TTOU lose no request", "[
     });
     CHECK(scene.failed == 0);
     reload(scene.server);  // back to what the configuration says
+    scene.check_whole();
+}
+
+TEST_CASE("chaos: workers that are recycled all the time lose no request", "[chaos]")
+{
+    Scene scene({.pool = "max_requests = 3\nmax_requests_jitter = 3\n"});
+    scene.play("10 requests answered", [&](Traffic& traffic) -> std::size_t {
+        CHECK(traffic.wait_answered(10));
+        return 0;
+    });
+    CHECK(scene.failed == 0);
+    scene.check_whole();
+}
+
+TEST_CASE("chaos: ondemand workers that come and go lose no request", "[chaos]")
+{
+    Scene scene({.pool = "scaling = ondemand\nidle_timeout = 50ms\n"}, "", 0);
+    const Stopwatch watch;
+    int bursts = 0;
+    int answered = 0;
+    while (watch.elapsed() < duration()) {
+        Traffic traffic(scene.server, 1 + static_cast<int>(scene.dice(6)));
+        CHECK(traffic.wait_answered(10));
+        traffic.stop();
+        INFO(traffic.losses());
+        CHECK(traffic.lost() + traffic.failed() == 0);
+        CHECK(scene.workers().size() <= crew);
+        answered += traffic.answered();
+        ++bursts;
+        if (scene.dice(2) == 0)
+            CHECK(scene.wait_workers(0));
+        else
+            pause_for(Milliseconds{scene.dice(200)});
+    }
+    std::cout << "figures: " << bursts << " bursts of requests, " << answered << " answered"
+              << std::endl;
+    scene.check_whole();
+}
+
+TEST_CASE("chaos: reloads one worker after the other lose no request", "[chaos]")
+{
+    Scene scene({.pool = "reload = rolling\n"});
+    scene.play("a rolling reload", [&](Traffic& traffic) -> std::size_t {
+        reload(scene.server);
+        CHECK(traffic.wait_answered(1));
+        return 0;
+    });
+    CHECK(scene.failed == 0);
     scene.check_whole();
 }
 
