@@ -18,12 +18,13 @@ namespace {
 
 int serve(config::Loaded loaded, Daemon& daemon)
 {
+    server::Predecessor predecessor = server::Predecessor::find();
     if (loaded.config.global.daemon)
-        daemon = Daemon::detach();
+        daemon = predecessor.exists() ? Daemon::inherited() : Daemon::detach();
     const config::Global& global = loaded.config.global;
     const bool log_elsewhere = global.log_syslog || global.daemon || global.error_log != "-";
     try {
-        return server::Arbiter(std::move(loaded), daemon).run();
+        return server::Arbiter(std::move(loaded), daemon, std::move(predecessor)).run();
     } catch (const std::exception& error) {
         if (log_elsewhere)
             logging::critical("%s", error.what());

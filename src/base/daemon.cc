@@ -59,12 +59,20 @@ Daemon Daemon::detach()
     return daemon;
 }
 
+Daemon Daemon::inherited()
+{
+    Daemon daemon;
+    daemon.detached_ = true;
+    return daemon;
+}
+
 void Daemon::report(int exit_code) noexcept
 {
-    if (!status_)
+    if (!detached_ || reported_)
         return;
+    reported_ = true;
     const auto code = static_cast<unsigned char>(exit_code);
-    const bool told = ::write(status_.get(), &code, 1) == 1;
+    const bool told = !status_ || ::write(status_.get(), &code, 1) == 1;
     status_.reset();
     if (!told || exit_code != 0)
         return;

@@ -15,6 +15,9 @@ public:
     // the daemon returns. It has its own session, / as directory and /dev/null as stdin.
     static Daemon detach();
 
+    // What a daemon has started to follow it is one already.
+    static Daemon inherited();
+
     bool detached() const { return detached_; }
 
     // Tells the waiting process how it went, once, and leaves its terminal.
@@ -22,6 +25,7 @@ public:
 
 private:
     bool detached_ = false;
+    bool reported_ = false;
     UniqueFd status_;
 };
 

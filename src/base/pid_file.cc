@@ -71,6 +71,15 @@ PidFile& PidFile::operator=(PidFile&& other) noexcept
     return *this;
 }
 
+void PidFile::move_to(const std::string& path)
+{
+    if (owner_ == 0 || path == path_)
+        return;
+    if (::rename(path_.c_str(), path.c_str()) != 0)
+        throw_errno("pid file " + path);
+    path_ = path;
+}
+
 PidFile::~PidFile()
 {
     if (owner_ != 0 && owner_ == ::getpid() && read_pid(path_) == owner_)

@@ -18,6 +18,9 @@ public:
 
     const std::string& path() const { return path_; }
 
+    // Gives the file another name, in place of what may be there. Throws std::system_error.
+    void move_to(const std::string& path);
+
 private:
     std::string path_;
     pid_t owner_ = 0;

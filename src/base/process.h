@@ -36,6 +36,8 @@ struct Identity {
     gid_t gid = 0;
     std::string user;
     std::vector<gid_t> groups = {};  // all of them, gid included
+
+    bool operator==(const Identity&) const = default;
 };
 
 // Looks a user up, by name or number, its group unless one is named, and its other groups. Throws

@@ -119,6 +119,7 @@ void print_section(std::string& out, const Loaded& loaded, Pool* pool, Global* g
 Invocation invocation(int argc, char** argv)
 {
     Invocation result;
+    result.program = argc > 0 ? argv[0] : PACKAGE_NAME;
     result.words.assign(argv + std::min(argc, 1), argv + argc);
     result.tricorn_args = variable("TRICORN_ARGS").value_or("");
     result.web_concurrency = variable("WEB_CONCURRENCY");

@@ -20,7 +20,8 @@ namespace config {
 
 // What stays the same for as long as a server runs.
 struct Invocation {
-    std::vector<std::string> words;              // arguments of the program
+    std::string program;                         // as it was called
+    std::vector<std::string> words;              // its arguments
     std::string tricorn_args;                    // environment: TRICORN_ARGS
     std::optional<std::string> web_concurrency;  // environment: WEB_CONCURRENCY
     std::string directory;                       // for relative paths of the command line

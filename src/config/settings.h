@@ -57,6 +57,8 @@ struct ResourceLimits {
     std::optional<std::uint64_t> nofile;  // descriptors
     std::optional<std::uint64_t> fsize;   // bytes
     std::optional<std::uint64_t> core;    // bytes
+
+    bool operator==(const ResourceLimits&) const = default;
 };
 
 // What each of them is to the administrator and to the kernel.
@@ -142,6 +144,8 @@ struct Pool {
     StderrTarget script_stderr = StderrTarget::log;
     std::string access_log;                     // empty: none; "-": stdout; "syslog"; else a file
     std::string access_log_format = "default";  // "default", "json" or atoms
+
+    bool operator==(const Pool&) const = default;
 };
 
 struct Config {

@@ -40,13 +40,15 @@ public:
     // After a reload: takes over backlog, and mode, owner and group of a socket file that we bound.
     void apply(const ListenOptions& options);
 
+    // The socket file becomes, or is no more, this process's own: the server changes.
+    void claim() noexcept;
+    void disown() noexcept { owner_ = 0; }
     // False when the socket file that this process bound is gone, or another is in its place.
     bool reachable() const noexcept;
     // Removes the socket file if it is still the one that this very process bound.
     void unlink_if_ours() noexcept;
 
 private:
-    void claim() noexcept;
     Listener(UniqueFd fd, const Address& address, bool tcp);
     static Listener open_inherited(const Address& address);
 

@@ -38,17 +38,10 @@ logging::Target log_target(const config::Global& global, bool detached)
     return target;
 }
 
-void log_lines(const char* text)
-{
-    std::istringstream lines(text);
-    for (std::string line; std::getline(lines, line);)
-        logging::error("%s", line.c_str());
-}
-
 }  // namespace
 
-Arbiter::Arbiter(config::Loaded loaded, Daemon& daemon)
-    : loaded_(std::move(loaded)), daemon_(daemon)
+Arbiter::Arbiter(config::Loaded loaded, Daemon& daemon, Predecessor predecessor)
+    : loaded_(std::move(loaded)), daemon_(daemon), predecessor_(std::move(predecessor))
 {
 }
 
@@ -56,6 +49,7 @@ int Arbiter::run()
 {
     start();
     while (mode_ == Mode::serving || !crew_->empty() || !hooks_.empty()) {
+        look_at_other_server();
         look_around();
         manage_workers();
         sleep();
@@ -71,6 +65,10 @@ int Arbiter::run()
     }
     logging::info("stopped");
     daemon_.report(exit_code_);  // too late for one that has served
+    pid_file_ = PidFile();
+    // A container ends with its first process.
+    if (successor_.running() && ::getpid() == 1)
+        return successor_.mind(*signals_);
     return exit_code_;
 }
 
@@ -78,18 +76,17 @@ int Arbiter::run()
 
 void Arbiter::start()
 {
-    logging::open(log_target(loaded_.config.global, daemon_.detached()));
+    open_log(loaded_.config.global);
     for (const std::string& warning : loaded_.warnings)
         logging::warning("%s", warning.c_str());
     logging::info("tricorn " PACKAGE_VERSION " starts, process %d", ::getpid());
-    if (!loaded_.config.global.pid.empty())
-        pid_file_ = PidFile(loaded_.config.global.pid);
+    pid_file_ = make_pid_file(loaded_.config.global);
     hooks_.configure(loaded_.config.global);
     init_signals();
     const std::string& control = loaded_.config.global.control;
     control_.use(control, control_.prepare(control));
     create_listeners();
-    set_process_title("tricorn: arbiter");
+    set_process_title(arbiter_title);
     // Programs that lose their worker become our children, so that none is left behind.
     ::prctl(PR_SET_CHILD_SUBREAPER, 1);
     if (const auto interval = net::notify::watchdog_interval())
@@ -117,8 +114,23 @@ void Arbiter::init_signals()
 
 void Arbiter::create_listeners()
 {
-    activated_ = take_activated_sockets();
-    services_ = open_services(loaded_.config, activated_, {});
+    GivenSockets given = take_given_sockets();
+    activated_ = std::move(given.activated);
+    handed_over_ = std::move(given.handed_over);
+    services_ = open_services(loaded_.config, activated_, handed_over_);
+}
+
+void Arbiter::open_log(const config::Global& global)
+{
+    logging::open(log_target(global, daemon_.detached()));
+}
+
+// As long as the old server is there, its pid file is, too.
+PidFile Arbiter::make_pid_file(const config::Global& global) const
+{
+    if (global.pid.empty())
+        return PidFile();
+    return PidFile(global.pid + (predecessor_.exists() ? ".2" : ""));
 }
 
 // --- the loop -----------------------------------------------------------------------------------
@@ -127,7 +139,8 @@ void Arbiter::sleep()
 {
     const TimePoint now = Clock::now();
     const TimePoint until = std::min({now + tick, next_watchdog_, hooks_.next_deadline()});
-    std::vector<pollfd> set{{signals_->fd(), POLLIN, 0}, {wakeup_.get(), POLLIN, 0}};
+    std::vector<pollfd> set{
+        {signals_->fd(), POLLIN, 0}, {wakeup_.get(), POLLIN, 0}, {predecessor_.fd(), POLLIN, 0}};
     const auto demand = watch_demand(set);
     control_.watch(set, now);
     if (::poll(set.data(), set.size(), poll_timeout(until, now)) > 0)
@@ -177,9 +190,12 @@ void Arbiter::handle_signal(int signo)
     case SIGTTIN: resize(true); break;
     case SIGTTOU: resize(false); break;
     case SIGUSR1: reopen_logs(); break;
-    case SIGUSR2: logging::warning("SIGUSR2: upgrading in place is not supported yet"); break;
+    case SIGUSR2:
+        if (const std::string refusal = upgrade(); !refusal.empty())
+            logging::warning("no upgrade: %s", refusal.c_str());
+        break;
     case SIGWINCH:
-        if (!daemon_.detached())
+        if (!daemon_.detached() && !successor_.running())
             logging::debug("SIGWINCH is for daemons: a terminal was resized");
         else
             for (const auto& service : services_)
@@ -307,7 +323,9 @@ void Arbiter::reap_workers()
     crew_->note_booted(Clock::now());  // what a worker managed before it ended counts
     crew_->reap([this](const CrewMember& worker,
                        const ExitStatus& status) { worker_exited(worker, status); },
-                [this](pid_t pid, const ExitStatus& status) { return hooks_.ended(pid, status); });
+                [this](pid_t pid, const ExitStatus& status) {
+                    return hooks_.ended(pid, status) || successor_.ended(pid, status);
+                });
 }
 
 void Arbiter::worker_exited(const CrewMember& worker, const ExitStatus& status)
@@ -356,135 +374,7 @@ void Arbiter::boot_failed(const CrewMember& worker, const ExitStatus& status)
         net::notify::status("New workers do not boot, see the log");
 }
 
-// --- what the administrator asks for ------------------------------------------------------------
-
-// A mistake of any kind leaves the present configuration at work.
-void Arbiter::reload()
-{
-    if (mode_ != Mode::serving)
-        return;
-    net::notify::reloading();
-    Services next;
-    try {
-        config::Loaded fresh = config::load(loaded_.invocation);
-        const std::string& control = fresh.config.global.control;
-        auto control_socket = control_.prepare(control);
-        next = open_services(fresh.config, activated_, services_);
-        const std::string& pid = fresh.config.global.pid;
-        const bool moved = pid != loaded_.config.global.pid;
-        PidFile pid_file = moved && !pid.empty() ? PidFile(pid) : PidFile();
-        logging::open(log_target(fresh.config.global, daemon_.detached()));
-        if (moved)
-            std::swap(pid_file_, pid_file);
-        control_.use(control, std::move(control_socket));
-        commit(std::move(fresh), std::move(next));
-    } catch (const std::exception& error) {
-        close_unshared(next, services_);
-        reload_error_ = error.what();
-        log_lines(error.what());
-        logging::error("the configuration was not reloaded, the old one stays in use");
-        hooks_.reload_failed();
-        net::notify::ready("The last reload failed, see the log; the old configuration is in use");
-    }
-}
-
-void Arbiter::commit(config::Loaded fresh, Services next)
-{
-    for (const std::string& warning : fresh.warnings)
-        logging::warning("%s", warning.c_str());
-    if (fresh.config.global.daemon != loaded_.config.global.daemon)
-        logging::warning("daemon does not change by a reload: start the server anew");
-    for (const auto& service : services_) {
-        const auto same = std::find_if(next.begin(), next.end(), [&](const auto& other) {
-            return other->config.name == service->config.name;
-        });
-        if (same != next.end()) {
-            (*same)->policy.take_over(service->policy);
-        } else {
-            service->policy.retire_all();
-            removed_.push_back(service);
-            logging::info("[%s] is no pool any more", service->config.name.c_str());
-        }
-    }
-    // A pool that is back is not removed any more: its new Service retires the old workers.
-    std::erase_if(removed_, [&](const auto& service) {
-        return std::any_of(next.begin(), next.end(), [&](const auto& other) {
-            return other->config.name == service->config.name;
-        });
-    });
-    close_unshared(services_, next);
-    services_ = std::move(next);
-    loaded_ = std::move(fresh);
-    hooks_.configure(loaded_.config.global);
-    ready_ = false;
-    persistent_ = true;
-    ++reloads_;
-    reload_error_.clear();
-    logging::info("configuration reloaded");
-}
-
-void Arbiter::reopen_logs()
-{
-    const UniqueFd error_log = logging::reopen();
-    Services all = services_;
-    for (const CrewMember& worker : crew_->members())
-        if (std::find(all.begin(), all.end(), worker.service) == all.end())
-            all.push_back(worker.service);
-    for (const auto& service : all) {
-        const UniqueFd access_log = service->access_log.reopen();
-        for (const CrewMember& worker : crew_->members()) {
-            if (worker.service != service)
-                continue;
-            if (error_log)
-                send(worker.channel.get(), Message::error_log, error_log.get());
-            if (access_log)
-                send(worker.channel.get(), Message::access_log, access_log.get());
-        }
-    }
-    logging::info("logs reopened");
-}
-
-void Arbiter::resize(bool more)
-{
-    for (const auto& service : services_) {
-        const int before = service->policy.limit();
-        more ? service->policy.grow() : service->policy.shrink();
-        const int now = service->policy.limit();
-        logging::info("[%s] %d worker%s%s",
-                      service->config.name.c_str(),
-                      now,
-                      now == 1 ? "" : "s",
-                      now == before ? " as before: there is no fewer" : " from now on");
-    }
-}
-
-// Gracefully: workers finish what they have, once on_stop has told whoever sends requests. At once:
-// their requests are ended; this also hurries a graceful stop that is under way.
-void Arbiter::stop(bool graceful)
-{
-    if (mode_ == Mode::serving)
-        net::notify::stopping();
-    hooks_.stop(graceful);
-    if (graceful && hooks_.stop_runs())
-        return;
-    if (mode_ == Mode::serving) {
-        close_unshared(services_, {});
-        activated_.clear();
-        for (const auto& service : services_)
-            service->policy.retire_all();
-        mode_ = Mode::draining;
-        logging::info("stopping %zu workers", crew_->members().size());
-    }
-    if (graceful || mode_ == Mode::stopping)
-        return;
-    mode_ = Mode::stopping;
-    const TimePoint now = Clock::now();
-    std::vector<pid_t> all;
-    for (const CrewMember& worker : crew_->members())
-        all.push_back(worker.state.pid);
-    for (const pid_t pid : all)
-        crew_->hurry(pid, now);
-}
+// --- outside -------------------------------------------------------------------------------------
 
 // Tells the service manager, and whoever waits for the daemon, that the server is ready.
 void Arbiter::report()
@@ -496,23 +386,28 @@ void Arbiter::report()
     }
     if (ready_ || mode_ != Mode::serving)
         return;
-    int count = 0;
-    for (const auto& service : services_) {
+    for (const auto& service : services_)
         if (!service->policy.settled(crew_->states(*service, now)))
             return;
-        count += service->policy.target();
-    }
     ready_ = true;
     if (daemon_.detached())
         net::notify::main_pid(::getpid());
     daemon_.report(exit_ok);
     persistent_ = true;
-    const std::string text = "Serving " + std::to_string(services_.size()) +
-                             (services_.size() == 1 ? " pool, " : " pools, ") +
-                             std::to_string(count) + " workers";
-    net::notify::ready(text);
-    logging::info("ready");
+    net::notify::ready(summary());
+    logging::info("ready%s", predecessor_.exists() ? ", beside the old server" : "");
     hooks_.ready();
+}
+
+// One line for `systemctl status`.
+std::string Arbiter::summary() const
+{
+    int count = 0;
+    for (const auto& service : services_)
+        count += service->policy.target();
+    return "Serving " + std::to_string(services_.size()) +
+           (services_.size() == 1 ? " pool, " : " pools, ") + std::to_string(count) +
+           (count == 1 ? " worker" : " workers");
 }
 
 }  // namespace server

@@ -17,6 +17,7 @@
 #include "server/pool.h"
 #include "server/service.h"
 #include "server/status.h"
+#include "server/upgrade.h"
 
 #include <cstdint>
 #include <functional>
@@ -31,7 +32,8 @@ namespace server {
 
 class Arbiter final : private Control::Actions {
 public:
-    Arbiter(config::Loaded loaded, Daemon& daemon);
+    // The predecessor is the server that this one is started beside.
+    Arbiter(config::Loaded loaded, Daemon& daemon, Predecessor predecessor);
 
     // Serves until it is told to stop; answers the exit code.
     int run();
@@ -42,6 +44,8 @@ private:
     void start();
     void init_signals();
     void create_listeners();
+    void open_log(const config::Global& global);
+    PidFile make_pid_file(const config::Global& global) const;
 
     void sleep();
     void take_signals();
@@ -59,12 +63,20 @@ private:
     void boot_failed(const CrewMember& worker, const ExitStatus& status);
     void for_each_service(const std::function<void(const std::shared_ptr<Service>&)>& act);
 
+    void report();
+    std::string summary() const;
+
+    // arbiter_commands.cc
     void reload();
     void commit(config::Loaded fresh, Services next);
+    bool keep_unchanged(const config::Global& global, Services& next) const;
+    void look_at_other_server();
+    std::string upgrade();
+    void give_way();
+    void take_over();
     void reopen_logs();
     void resize(bool more);
     void stop(bool graceful);
-    void report();
 
     // arbiter_control.cc
     control::Reply carry_out(const control::Request& request) override;
@@ -78,7 +90,10 @@ private:
     PidFile pid_file_;
     std::unique_ptr<SignalQueue> signals_;
     UniqueFd wakeup_;  // workers write to it when the scoreboard has news
+    Predecessor predecessor_;
+    Successor successor_;
     std::vector<ActivatedSocket> activated_;
+    std::vector<SharedListener> handed_over_;  // until the old server has gone
     Services services_;
     Services removed_;  // pools that a reload took away, until their workers are gone
     std::unique_ptr<Crew> crew_;

@@ -50,7 +50,12 @@ Reply Arbiter::carry_out(const control::Request& request)
     case Command::stop: stop(true); return done("stopping");
     case Command::quit: stop(false); return done("stopping at once");
     case Command::reopen: reopen_logs(); return done("logs reopened");
-    case Command::upgrade: return refusal("upgrading in place is not supported yet");
+    case Command::upgrade: {
+        const std::string in_the_way = upgrade();
+        return in_the_way.empty()
+                   ? done("the new server is process " + std::to_string(successor_.pid()))
+                   : refusal(in_the_way);
+    }
     case Command::scale: return scale(request);
     case Command::kill: return kill_worker(request.pid);
     }

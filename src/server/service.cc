@@ -7,9 +7,13 @@
 
 #include <algorithm>
 
+#include <sys/stat.h>
+
 namespace server {
 
 namespace {
+
+const std::string handed_mark = "@";
 
 PoolPolicy policy_of(const config::Pool& pool)
 {
@@ -41,18 +45,17 @@ bool shares(const Services& services, const SharedListener& listener)
     });
 }
 
-SharedListener find_listener(const Services& services, const net::Address& address)
+SharedListener find_listener(const std::vector<SharedListener>& open, const net::Address& address)
 {
-    for (const auto& service : services)
-        for (const SharedListener& listener : service->listeners)
-            if (listener->address() == address && listener->reachable())
-                return listener;
+    for (const SharedListener& listener : open)
+        if (listener->address() == address && listener->reachable())
+            return listener;
     return nullptr;
 }
 
 SharedListener open_listener(const config::Pool& pool,
                              const std::string& bind,
-                             const Services& before,
+                             const std::vector<SharedListener>& before,
                              std::vector<SharedListener>& opened)
 {
     const auto address = net::Address::parse(bind);
@@ -80,7 +83,7 @@ SharedListener open_listener(const config::Pool& pool,
 std::vector<SharedListener> listeners_of(const config::Pool& pool,
                                          const std::vector<ActivatedSocket>& activated,
                                          bool only_pool,
-                                         const Services& before,
+                                         const std::vector<SharedListener>& before,
                                          std::vector<SharedListener>& opened)
 {
     std::vector<SharedListener> listeners;
@@ -113,26 +116,70 @@ void refuse_unclaimed(const config::Config& config, const std::vector<ActivatedS
 
 }  // namespace
 
+OpenedFiles::OpenedFiles(const config::Pool& pool)
+{
+    struct stat status {};
+    if (!pool.root.empty() && ::stat((pool.chroot + pool.root).c_str(), &status) == 0)
+        root = {status.st_dev, status.st_ino};
+    if (!pool.module.empty() && ::stat((pool.chroot + pool.module).c_str(), &status) == 0)
+        module = {status.st_dev,
+                  status.st_ino,
+                  static_cast<std::uint64_t>(status.st_size),
+                  static_cast<std::uint64_t>(status.st_mtim.tv_sec),
+                  static_cast<std::uint64_t>(status.st_mtim.tv_nsec)};
+}
+
 Service::Service(config::Pool pool, std::vector<SharedListener> sockets)
     : config(std::move(pool)), listeners(std::move(sockets)), identity(identity_of(config)),
-      access_log(config.access_log_format, config.access_log), policy(policy_of(config))
+      files(config), access_log(config.access_log_format, config.access_log),
+      policy(policy_of(config))
 {
 }
 
-std::vector<ActivatedSocket> take_activated_sockets()
+bool Service::same_as(const Service& other) const
 {
-    std::vector<ActivatedSocket> sockets;
+    return config == other.config && listeners == other.listeners && identity == other.identity &&
+           files == other.files && policy.limit() == config.workers;
+}
+
+GivenSockets take_given_sockets()
+{
+    GivenSockets given;
     for (net::InheritedSocket& socket : net::listen_fds()) {
-        auto listener = std::make_shared<net::Listener>(net::Listener::adopt(std::move(socket.fd)));
-        logging::info("listening on %s (from systemd)", listener->bound().c_str());
-        sockets.push_back({std::move(listener), socket.name});
+        const bool handed_over = socket.name.starts_with(handed_mark);
+        const auto known = net::Address::parse("fd://" + socket.name.substr(handed_over ? 1 : 0));
+        auto listener = std::make_shared<net::Listener>(
+            handed_over && known ? net::Listener::adopt(std::move(socket.fd), known.value())
+                                 : net::Listener::adopt(std::move(socket.fd)));
+        logging::info("listening on %s (from %s)",
+                      listener->bound().c_str(),
+                      handed_over ? "the old server" : "systemd");
+        if (handed_over)
+            given.handed_over.push_back(std::move(listener));
+        else
+            given.activated.push_back({std::move(listener), socket.name});
     }
-    return sockets;
+    return given;
+}
+
+std::string handed_name(const net::Listener& listener)
+{
+    const net::Address& address = listener.address();
+    const bool numbered = address.kind == net::Address::Kind::inherited_fd;
+    return handed_mark + (numbered ? std::to_string(address.fd) : "");
+}
+
+std::vector<SharedListener> listeners_of(const Services& services)
+{
+    std::vector<SharedListener> all;
+    for (const auto& service : services)
+        all.insert(all.end(), service->listeners.begin(), service->listeners.end());
+    return all;
 }
 
 Services open_services(const config::Config& config,
                        const std::vector<ActivatedSocket>& activated,
-                       const Services& before)
+                       const std::vector<SharedListener>& open)
 {
     refuse_unclaimed(config, activated);
     Services services;
@@ -143,7 +190,7 @@ Services open_services(const config::Config& config,
                 pool.access_log.clear();  // a daemon has no stdout
             const bool only_pool = config.pools.size() == 1;
             services.push_back(std::make_shared<Service>(
-                pool, listeners_of(pool, activated, only_pool, before, opened)));
+                pool, listeners_of(pool, activated, only_pool, open, opened)));
         }
     } catch (...) {
         for (const SharedListener& listener : opened)
@@ -156,6 +203,8 @@ Services open_services(const config::Config& config,
 void close_unshared(const Services& before, const Services& after) noexcept
 {
     for (const auto& service : before) {
+        if (std::find(after.begin(), after.end(), service) != after.end())
+            continue;
         for (const SharedListener& listener : service->listeners)
             if (!shares(after, listener))
                 listener->unlink_if_ours();

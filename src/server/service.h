@@ -12,6 +12,8 @@
 #include "net/listener.h"
 #include "server/pool.h"
 
+#include <array>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -21,12 +23,25 @@ namespace server {
 
 using SharedListener = std::shared_ptr<net::Listener>;
 
+// What a worker opens when it boots, as it is now: another file under the same name is a change.
+struct OpenedFiles {
+    explicit OpenedFiles(const config::Pool& pool);
+    bool operator==(const OpenedFiles&) const = default;
+
+    std::array<std::uint64_t, 2> root{};    // device and inode
+    std::array<std::uint64_t, 5> module{};  // likewise, size, time of modification
+};
+
 struct Service {
     Service(config::Pool pool, std::vector<SharedListener> sockets);
+
+    // The workers of this one serve as well as those that `other` would start.
+    bool same_as(const Service& other) const;
 
     config::Pool config;
     std::vector<SharedListener> listeners;
     std::optional<Identity> identity;  // whom workers become; empty: they stay what we are
+    OpenedFiles files;
     AccessLog access_log;
     Pool policy;
 };
@@ -38,15 +53,28 @@ struct ActivatedSocket {
     SharedListener listener;
     std::string name;
 };
-std::vector<ActivatedSocket> take_activated_sockets();
 
-// Makes the services of a configuration. Sockets of `before` with the same address are shared, so
-// that no connection is lost between the two; all others are opened.
+// All sockets that this process was started with.
+struct GivenSockets {
+    std::vector<ActivatedSocket> activated;
+    std::vector<SharedListener> handed_over;  // by the server that this one takes over from
+};
+GivenSockets take_given_sockets();
+
+// The name under which a socket is handed over that systemd has not opened; no pool's name is like
+// it, and it keeps the number of fd://N.
+std::string handed_name(const net::Listener& listener);
+
+// Makes the services of a configuration. Sockets that are open for the same address are shared, so
+// that no connection is lost; all others are opened.
 Services open_services(const config::Config& config,
                        const std::vector<ActivatedSocket>& activated,
-                       const Services& before);
+                       const std::vector<SharedListener>& open);
 
-// Closes the sockets of `before` that `after` does not share, and removes their files.
+std::vector<SharedListener> listeners_of(const Services& services);
+
+// Closes the sockets of `before` that `after` does not share, and removes their files. Services
+// that are in both stay as they are.
 void close_unshared(const Services& before, const Services& after) noexcept;
 
 }  // namespace server

@@ -103,3 +103,31 @@ TEST_CASE("pools: a pool that is taken away and comes back keeps its new workers
         ++started;
     CHECK(started < 20);
 }
+
+TEST_CASE("pools: a reload replaces the workers of the pool that has changed only", "[pools]")
+{
+    const TempDir directory;
+    const auto other = [&](const std::string& more) {
+        return "[other]\nhandler = cgi\nscript = " + (directory / "act") +
+               "\nbind = unix:" + (directory / "other") + "\nworkers = 1\n" +
+               (is_root() ? "user = " + std::string(pool_user()) + "\n" : "") + more;
+    };
+    write_file(directory / "act", read_file(build_file("tests/data/cgi/act")), 0755);
+    Server server({.pool = "workers = 1\n", .more = other("")});
+    const auto worker_of = [&](const std::string& address) {
+        return entry(ask(address, server.get("act", "plain&process")).body(), "ppid");
+    };
+    const std::string second = "unix:" + (directory / "other");
+    const std::string first_worker = worker_of(server.address());
+    const std::string second_worker = worker_of(second);
+
+    server.configure({.pool = "workers = 1\n", .more = other("env.COLOUR = green\n")});
+    server.signal(SIGHUP);
+    CHECK(server.wait_log("[www] has not changed"));
+    CHECK(wait_for([&] { return worker_of(second) != second_worker; }));
+    CHECK(worker_of(server.address()) == first_worker);
+    // And with nothing changed at all, fresh workers for everybody.
+    server.signal(SIGHUP);
+    CHECK(wait_for([&] { return worker_of(server.address()) != first_worker; }));
+    CHECK(server.serves());
+}

@@ -4,6 +4,7 @@
 #include "tests/catch.h"
 #include "tests/system/support/address.h"
 #include "tests/system/support/nginx.h"
+#include "tests/system/support/notify_socket.h"
 #include "tests/system/support/server.h"
 
 #include <csignal>
@@ -37,40 +38,6 @@ struct stat status_of(const std::string& path)
     REQUIRE(::stat(path.c_str(), &status) == 0);
     return status;
 }
-
-// Stands in for the service manager: collects the messages.
-class NotifySocket {
-public:
-    NotifySocket() : path_(directory_ / "notify")
-    {
-        sockaddr_un address{};
-        address.sun_family = AF_UNIX;
-        std::strncpy(address.sun_path, path_.c_str(), sizeof address.sun_path - 1);
-        fd_ = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        REQUIRE(::bind(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
-    }
-    ~NotifySocket() { ::close(fd_); }
-    NotifySocket(const NotifySocket&) = delete;
-    NotifySocket& operator=(const NotifySocket&) = delete;
-
-    const std::string& path() const { return path_; }
-    bool wait(const std::string& text)
-    {
-        return wait_for([&] {
-            char buffer[4096];
-            for (ssize_t got = 0; (got = ::recv(fd_, buffer, sizeof buffer, 0)) > 0;)
-                seen_.append(buffer, static_cast<std::size_t>(got)).append("\n");
-            return seen_.find(text) != std::string::npos;
-        });
-    }
-    void forget() { seen_.clear(); }
-
-private:
-    TempDir directory_;
-    std::string path_;
-    std::string seen_;
-    int fd_ = -1;
-};
 
 }  // namespace
 

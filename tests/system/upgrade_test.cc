@@ -1,6 +1,8 @@
 // upgrade_test.cc - USR2 starts a new server beside the old one; either of the two may go.
 // Source   gunicorn reexec and maybe_promote_master; nginx and unicorn upgrades.
 #include "tests/catch.h"
+#include "tests/system/support/nginx.h"
+#include "tests/system/support/notify_socket.h"
 #include "tests/system/support/server.h"
 
 #include <atomic>
@@ -18,29 +20,18 @@ pid_t pid_in(const std::string& path)
     return text.empty() ? 0 : std::stoi(text);
 }
 
-const char* const not_yet = "this server does not upgrade in place yet";
-
-bool refused(const Server& server)
-{
-    return server.log().find("not supported") != std::string::npos;
-}
-
 // A server with a pid file, and the new one that USR2 has started.
 struct Upgrade {
     TempDir directory;
     std::string path = directory / "tricorn.pid";
     Server server{{.global = "pid = " + path + "\n"}};
     pid_t fresh = 0;
-    bool possible = true;
 
     Upgrade()
     {
         REQUIRE(server.wait_workers(2));
         server.signal(SIGUSR2);
-        REQUIRE(wait_for([&] { return pid_in(path + ".2") != 0 || refused(server); }, soon));
-        possible = !refused(server);
-        if (!possible)
-            return;
+        REQUIRE(wait_for([&] { return pid_in(path + ".2") != 0; }, soon));
         fresh = pid_in(path + ".2");
         REQUIRE(wait_for([&] { return children_of(fresh).size() == 2; }, soon));
     }
@@ -51,8 +42,6 @@ struct Upgrade {
 TEST_CASE("upgrade: the new server serves when the old one has stopped", "[upgrade]")
 {
     Upgrade upgrade;
-    if (!upgrade.possible)
-        SKIP_TEST(not_yet);
     CHECK(upgrade.fresh != upgrade.server.pid());
     CHECK(upgrade.server.stop(SIGTERM, soon) == ExitStatus{0, 0});
     CHECK(wait_for([&] { return pid_in(upgrade.path) == upgrade.fresh; }, soon));
@@ -69,8 +58,6 @@ TEST_CASE("upgrade: the new server serves when the old one has stopped", "[upgra
 TEST_CASE("upgrade: the old server serves on when the new one is stopped", "[upgrade]")
 {
     Upgrade upgrade;
-    if (!upgrade.possible)
-        SKIP_TEST(not_yet);
     ::kill(upgrade.fresh, SIGTERM);
     CHECK(wait_for([&] { return !alive(upgrade.fresh); }, soon));
     CHECK(wait_for([&] { return !exists(upgrade.path + ".2"); }, soon));
@@ -83,8 +70,6 @@ TEST_CASE("upgrade: the old server serves on when the new one is stopped", "[upg
 TEST_CASE("upgrade: a second USR2 while two servers run changes nothing", "[upgrade]")
 {
     Upgrade upgrade;
-    if (!upgrade.possible)
-        SKIP_TEST(not_yet);
     upgrade.server.signal(SIGUSR2);
     ::kill(upgrade.fresh, SIGUSR2);
     pause_for(Milliseconds{300});
@@ -100,12 +85,8 @@ TEST_CASE("upgrade: a new server that cannot start leaves the old one as it was"
     REQUIRE(server.wait_workers(2));
     write_file(server.configuration(), "nonsense\n");
     server.signal(SIGUSR2);
-    CHECK(wait_for([&] {
-        return refused(server) ||
-               server.log().find(server.configuration() + ":1") != std::string::npos;
-    }));
-    if (refused(server))
-        SKIP_TEST(not_yet);
+    CHECK(wait_for(
+        [&] { return server.log().find(server.configuration() + ":1") != std::string::npos; }));
     CHECK(wait_for([&] { return server.workers().size() == 2; }, soon));
     CHECK(exists(server.socket()));
     CHECK(server.serves());
@@ -117,8 +98,6 @@ TEST_CASE("upgrade: no request is lost", "[upgrade]")
     std::atomic<int> good = 0;
     std::atomic<int> bad = 0;
     Upgrade upgrade;
-    if (!upgrade.possible)
-        SKIP_TEST(not_yet);
     std::thread traffic([&] {
         while (!over) {
             bool fine = false;
@@ -139,4 +118,207 @@ TEST_CASE("upgrade: no request is lost", "[upgrade]")
     CHECK(bad == 0);
     ::kill(upgrade.fresh, SIGTERM);
     CHECK(wait_for([] { return adopted().empty(); }, soon));
+}
+
+TEST_CASE("upgrade: a new server goes on when the old one is killed", "[upgrade]")
+{
+    Upgrade upgrade;
+    upgrade.server.leaves_socket();
+    upgrade.server.process().kill();
+    CHECK(wait_for([&] { return pid_in(upgrade.path) == upgrade.fresh; }, soon));
+    CHECK(upgrade.server.serves());
+    ::kill(upgrade.fresh, SIGTERM);
+    CHECK(wait_for([] { return adopted().empty(); }, soon));
+    CHECK_FALSE(exists(upgrade.server.socket()));
+}
+
+TEST_CASE("upgrade: it can be taken back after the old workers have gone", "[upgrade]")
+{
+    Upgrade upgrade;
+    upgrade.server.signal(SIGWINCH);
+    CHECK(wait_for([&] { return children_of(upgrade.server.pid()).size() == 1; }, soon));
+    CHECK(upgrade.server.serves());  // by the new one
+    upgrade.server.signal(SIGHUP);
+    CHECK(wait_for([&] { return children_of(upgrade.server.pid()).size() == 3; }, soon));
+    ::kill(upgrade.fresh, SIGQUIT);
+    CHECK(wait_for([&] { return !alive(upgrade.fresh); }, soon));
+    CHECK(upgrade.server.serves());
+    // And then another one.
+    upgrade.server.signal(SIGUSR2);
+    CHECK(wait_for([&] { return pid_in(upgrade.path + ".2") != 0; }, soon));
+    upgrade.fresh = pid_in(upgrade.path + ".2");
+    ::kill(upgrade.fresh, SIGTERM);
+    CHECK(wait_for([&] { return !alive(upgrade.fresh); }, soon));
+}
+
+TEST_CASE("upgrade: a request that runs over it is finished by the old server", "[upgrade]")
+{
+    Upgrade upgrade;
+    const std::string go = upgrade.directory / "go";
+    FastcgiClient client(upgrade.server.address());
+    // Whoever takes it, old or new: both must let it end.
+    client.send(
+        upgrade.server.get("act", "plain&out=begun&wait=" + encode(go) + "&out=done").bytes());
+    REQUIRE(client.wait_for_output("begun"));
+    upgrade.server.signal(SIGTERM);
+    CHECK(wait_for([&] { return upgrade.server.serves(); }));
+    write_file(go, "");
+    CHECK(client.wait_for_output("done"));
+    CHECK(upgrade.server.process().wait(soon) == ExitStatus{0, 0});
+    ::kill(upgrade.fresh, SIGTERM);
+    CHECK(wait_for([] { return adopted().empty(); }, soon));
+}
+
+TEST_CASE("upgrade: the service manager is told of the new process and of no stop", "[upgrade]")
+{
+    NotifySocket manager;
+    Server server({.environment = {{"NOTIFY_SOCKET", manager.path()}}});
+    if (!server.wait_workers(2) || !manager.wait("READY=1"))
+        SKIP_TEST("built without libsystemd");
+    server.signal(SIGUSR2);
+    REQUIRE(server.wait_log("ready, beside the old server", soon));
+    const auto children = children_of(server.pid());
+    pid_t fresh = 0;
+    for (const pid_t child : children)
+        if (!children_of(child).empty())
+            fresh = child;
+    REQUIRE(fresh != 0);
+    manager.forget();
+    CHECK(server.stop(SIGTERM, soon) == ExitStatus{0, 0});
+    CHECK(manager.wait("MAINPID=" + std::to_string(fresh)));
+    CHECK(manager.wait("READY=1"));
+    CHECK(manager.seen().find("STOPPING=1") == std::string::npos);
+    ::kill(fresh, SIGTERM);
+    CHECK(manager.wait("STOPPING=1"));
+    CHECK(wait_for([] { return adopted().empty(); }, soon));
+}
+
+TEST_CASE("upgrade: a daemon is followed by a daemon", "[upgrade]")
+{
+    const TempDir directory;
+    const std::string pid_file = directory / "pid";
+    const Server configured({.pool = "bind = unix:" + directory / "other" + "\n", .wait = false});
+    const Finished started = tricorn({"-D",
+                                      "-c",
+                                      configured.configuration(),
+                                      "-p",
+                                      pid_file,
+                                      "--error-logfile",
+                                      directory / "log",
+                                      "--set",
+                                      "control=",
+                                      "--set",
+                                      "www.bind=unix:" + directory / "daemon"});
+    REQUIRE(started.status == ExitStatus{0, 0});
+    const std::string address = "unix:" + directory / "daemon";
+    const auto serves = [&] { return ask(address, configured.get("act", "text=x")).body() == "x"; };
+    const pid_t old = pid_in(pid_file);
+    REQUIRE(serves());
+    ::kill(old, SIGUSR2);
+    REQUIRE(wait_for([&] { return pid_in(pid_file + ".2") != 0; }, soon));
+    const pid_t fresh = pid_in(pid_file + ".2");
+    REQUIRE(wait_for([&] { return children_of(fresh).size() == 2; }, soon));
+    ::kill(old, SIGTERM);
+    CHECK(wait_for([&] { return pid_in(pid_file) == fresh; }, soon));
+    CHECK(serves());
+    ::kill(fresh, SIGTERM);
+    CHECK(wait_for([&] { return !alive(fresh) && !alive(old); }, soon));
+    CHECK_FALSE(exists(directory / "daemon"));
+}
+
+TEST_CASE("upgrade: an activated socket is handed on and stays", "[upgrade]")
+{
+    if (!has_program("systemd-socket-activate"))
+        SKIP_TEST("systemd-socket-activate is not installed");
+    const TempDir directory;
+    const Server configured;
+    const std::string path = directory / "activated";
+    Command command;
+    command.arguments = {"systemd-socket-activate",
+                         "-l",
+                         path,
+                         binary(),
+                         "-c",
+                         configured.configuration(),
+                         "-b",
+                         "unix:" + path};
+    command.err = directory / "log";
+    Process process(command);
+    REQUIRE(wait_for([&] { return exists(path); }));
+    const auto serves = [&] {
+        return ask("unix:" + path, configured.get("act", "text=x")).body() == "x";
+    };
+    REQUIRE(serves());
+    process.signal(SIGUSR2);
+    const auto logged = [&](const std::string& text) {
+        return read_file(directory / "log").find(text) != std::string::npos;
+    };
+    REQUIRE(wait_for([&] { return logged("ready, beside the old server"); }, soon));
+    process.signal(SIGTERM);
+    CHECK(process.wait(soon) == ExitStatus{0, 0});
+    CHECK(serves());
+    CHECK(exists(path));
+    for (const pid_t left : adopted())
+        ::kill(left, SIGTERM);
+    CHECK(wait_for([] { return adopted().empty(); }, soon));
+    CHECK(exists(path));
+}
+
+TEST_CASE("upgrade: the first process of a container stays and hands signals on", "[upgrade]")
+{
+    if (!is_root() || !has_program("unshare"))
+        SKIP_TEST("needs root and unshare");
+    const TempDir directory;
+    const Server configured;
+    const std::string path = directory / "contained";
+    Command command;
+    command.arguments = {"unshare",
+                         "--pid",
+                         "--fork",
+                         "--mount-proc",
+                         "--kill-child",
+                         binary(),
+                         "-c",
+                         configured.configuration(),
+                         "-b",
+                         "unix:" + path,
+                         "--set",
+                         "control="};
+    command.err = directory / "log";
+    Process process(command);
+    const auto logged = [&](const std::string& text) {
+        return wait_for(
+            [&] { return read_file(directory / "log").find(text) != std::string::npos; }, soon);
+    };
+    if (!logged("ready"))
+        SKIP_TEST("no process namespaces here: " + read_file(directory / "log"));
+    const auto serves = [&] {
+        return ask("unix:" + path, configured.get("act", "text=x")).body() == "x";
+    };
+    REQUIRE(serves());
+    const auto inside = children_of(process.pid());
+    REQUIRE(inside.size() == 1);
+    const pid_t first = inside[0];
+    for (const char* next : {"ready, beside the old server", "process 1 stays"}) {
+        ::kill(first, next[0] == 'r' ? SIGUSR2 : SIGTERM);
+        REQUIRE(logged(next));
+    }
+    CHECK(serves());
+    CHECK(alive(first));
+    // Another one, of the server that has taken over.
+    ::kill(first, SIGUSR2);
+    CHECK(wait_for([&] { return children_of(children_of(first).at(0)).size() == 3; }, soon));
+    ::kill(first, SIGTERM);
+    const std::string gone = "the old server has gone";
+    CHECK(wait_for(
+        [&] {
+            const std::string log = read_file(directory / "log");
+            return log.find(gone) != log.rfind(gone);
+        },
+        soon));
+    CHECK(serves());
+    ::kill(first, SIGTERM);
+    CHECK(process.wait(soon) == ExitStatus{0, 0});
+    INFO(read_file(directory / "log"));
+    CHECK_FALSE(exists(path));
 }

@@ -1,0 +1,263 @@
+// What administrators ask for, by signals and by tricornctl(1); arbiter.cc has the process model.
+#include "base/error.h"
+#include "log/log.h"
+#include "net/notify.h"
+#include "server/arbiter.h"
+#include "server/channel.h"
+
+#include <algorithm>
+#include <sstream>
+
+#include <unistd.h>
+
+namespace server {
+
+namespace {
+
+void log_lines(const char* text)
+{
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);)
+        logging::error("%s", line.c_str());
+}
+
+}  // namespace
+
+// --- reload -------------------------------------------------------------------------------------
+
+// A mistake of any kind leaves the present configuration at work.
+void Arbiter::reload()
+{
+    if (mode_ != Mode::serving)
+        return;
+    net::notify::reloading();
+    Services next;
+    try {
+        config::Loaded fresh = config::load(loaded_.invocation);
+        const std::string& control = fresh.config.global.control;
+        auto control_socket = control_.prepare(control);
+        next = open_services(fresh.config, activated_, listeners_of(services_));
+        const bool moved = fresh.config.global.pid != loaded_.config.global.pid;
+        PidFile pid_file = moved ? make_pid_file(fresh.config.global) : PidFile();
+        open_log(fresh.config.global);
+        if (moved)
+            std::swap(pid_file_, pid_file);
+        control_.use(control, std::move(control_socket));
+        commit(std::move(fresh), std::move(next));
+    } catch (const std::exception& error) {
+        close_unshared(next, services_);
+        reload_error_ = error.what();
+        log_lines(error.what());
+        logging::error("the configuration was not reloaded, the old one stays in use");
+        hooks_.reload_failed();
+        net::notify::ready("The last reload failed, see the log; the old configuration is in use");
+    }
+}
+
+void Arbiter::commit(config::Loaded fresh, Services next)
+{
+    for (const std::string& warning : fresh.warnings)
+        logging::warning("%s", warning.c_str());
+    if (fresh.config.global.daemon != loaded_.config.global.daemon)
+        logging::warning("daemon does not change by a reload: start the server anew");
+    const bool kept = keep_unchanged(fresh.config.global, next);
+    for (const auto& service : services_) {
+        const auto same = std::find_if(next.begin(), next.end(), [&](const auto& other) {
+            return other->config.name == service->config.name;
+        });
+        if (same != next.end() && *same == service)
+            continue;
+        if (same != next.end()) {
+            (*same)->policy.take_over(service->policy);
+        } else {
+            service->policy.retire_all();
+            removed_.push_back(service);
+            logging::info("[%s] is no pool any more", service->config.name.c_str());
+        }
+    }
+    // A pool that is back is not removed any more: its new Service retires the old workers.
+    std::erase_if(removed_, [&](const auto& service) {
+        return std::any_of(next.begin(), next.end(), [&](const auto& other) {
+            return other->config.name == service->config.name;
+        });
+    });
+    close_unshared(services_, next);
+    services_ = std::move(next);
+    loaded_ = std::move(fresh);
+    hooks_.configure(loaded_.config.global);
+    ready_ = false;
+    persistent_ = true;
+    ++reloads_;
+    reload_error_.clear();
+    logging::info("configuration reloaded");
+    if (kept)
+        reopen_logs();  // as all the others do by their start
+}
+
+// Pools that are as before keep their workers, with all that these have in hand. When nothing has
+// changed at all, fresh workers are what was asked for.
+bool Arbiter::keep_unchanged(const config::Global& global, Services& next) const
+{
+    const config::Global& before = loaded_.config.global;
+    if (global.error_log != before.error_log || global.log_level != before.log_level ||
+        global.log_syslog != before.log_syslog)
+        return false;
+    const auto same = [&](const auto& service) {
+        return std::find_if(services_.begin(), services_.end(), [&](const auto& other) {
+            return other->config.name == service->config.name && other->same_as(*service);
+        });
+    };
+    const auto unchanged = std::count_if(
+        next.begin(), next.end(), [&](const auto& each) { return same(each) != services_.end(); });
+    if (unchanged == std::ssize(next) && next.size() == services_.size())
+        return false;
+    for (auto& service : next)
+        if (const auto found = same(service); found != services_.end()) {
+            logging::info("[%s] has not changed", service->config.name.c_str());
+            service = *found;
+        }
+    return unchanged > 0;
+}
+
+// --- upgrade ------------------------------------------------------------------------------------
+
+// The old server or the new one may have ended just before the signal that is to be handled.
+void Arbiter::look_at_other_server()
+{
+    reap_workers();
+    if (predecessor_.has_gone())
+        take_over();
+}
+
+// Starts a new server beside this one. Answers what is in the way; empty: nothing.
+std::string Arbiter::upgrade()
+{
+    look_at_other_server();
+    if (mode_ != Mode::serving)
+        return "the server is stopping";
+    if (successor_.running())
+        return "the new server, process " + std::to_string(successor_.pid()) +
+               ", runs already: TERM to process " + std::to_string(::getpid()) +
+               " completes the upgrade, TERM to that one takes it back";
+    if (predecessor_.exists())
+        return "the old server, process " + std::to_string(predecessor_.pid()) +
+               ", is still there: TERM to it completes the upgrade";
+    std::vector<HandedSocket> sockets;
+    for (const ActivatedSocket& socket : activated_)
+        sockets.push_back({socket.listener->fd(), socket.name});
+    for (const SharedListener& listener : listeners_of(services_)) {
+        const auto is_listener = [&](const ActivatedSocket& socket) {
+            return socket.listener == listener;
+        };
+        if (std::none_of(activated_.begin(), activated_.end(), is_listener))
+            sockets.push_back({listener->fd(), handed_name(*listener)});
+    }
+    try {
+        successor_.start(loaded_.invocation, sockets);
+    } catch (const std::exception& error) {
+        return error.what();
+    }
+    logging::info("the new server is process %d", successor_.pid());
+    return {};
+}
+
+// The new server goes on with what was this one's.
+void Arbiter::give_way()
+{
+    for (const SharedListener& listener : listeners_of(services_))
+        listener->disown();
+    net::notify::main_pid(successor_.pid());
+    logging::info("leaving it to the new server, process %d", successor_.pid());
+}
+
+// The old server has gone.
+void Arbiter::take_over()
+{
+    logging::info("the old server has gone, this one goes on without it");
+    predecessor_.forget();
+    const std::vector<SharedListener> used = listeners_of(services_);
+    for (const SharedListener& listener : handed_over_) {
+        listener->claim();
+        if (std::find(used.begin(), used.end(), listener) == used.end())
+            listener->unlink_if_ours();
+    }
+    handed_over_.clear();
+    try {
+        pid_file_.move_to(loaded_.config.global.pid);
+    } catch (const std::exception& error) {
+        logging::error("%s", error.what());
+    }
+    net::notify::main_pid(::getpid());
+    if (ready_)
+        net::notify::ready(summary());
+}
+
+// --- the rest -----------------------------------------------------------------------------------
+
+void Arbiter::reopen_logs()
+{
+    const UniqueFd error_log = logging::reopen();
+    Services all = services_;
+    for (const CrewMember& worker : crew_->members())
+        if (std::find(all.begin(), all.end(), worker.service) == all.end())
+            all.push_back(worker.service);
+    for (const auto& service : all) {
+        const UniqueFd access_log = service->access_log.reopen();
+        for (const CrewMember& worker : crew_->members()) {
+            if (worker.service != service)
+                continue;
+            if (error_log)
+                send(worker.channel.get(), Message::error_log, error_log.get());
+            if (access_log)
+                send(worker.channel.get(), Message::access_log, access_log.get());
+        }
+    }
+    logging::info("logs reopened");
+}
+
+void Arbiter::resize(bool more)
+{
+    for (const auto& service : services_) {
+        const int before = service->policy.limit();
+        more ? service->policy.grow() : service->policy.shrink();
+        const int now = service->policy.limit();
+        logging::info("[%s] %d worker%s%s",
+                      service->config.name.c_str(),
+                      now,
+                      now == 1 ? "" : "s",
+                      now == before ? " as before: there is no fewer" : " from now on");
+    }
+}
+
+// Gracefully: workers finish what they have, once on_stop has told whoever sends requests. At once:
+// their requests are ended; this also hurries a graceful stop that is under way.
+void Arbiter::stop(bool graceful)
+{
+    look_at_other_server();
+    if (mode_ == Mode::serving && !successor_.running())
+        net::notify::stopping();
+    hooks_.stop(graceful);
+    if (graceful && hooks_.stop_runs())
+        return;
+    if (mode_ == Mode::serving) {
+        if (successor_.running())
+            give_way();
+        close_unshared(services_, {});
+        activated_.clear();
+        for (const auto& service : services_)
+            service->policy.retire_all();
+        mode_ = Mode::draining;
+        logging::info("stopping %zu workers", crew_->members().size());
+    }
+    if (graceful || mode_ == Mode::stopping)
+        return;
+    mode_ = Mode::stopping;
+    const TimePoint now = Clock::now();
+    std::vector<pid_t> all;
+    for (const CrewMember& worker : crew_->members())
+        all.push_back(worker.state.pid);
+    for (const pid_t pid : all)
+        crew_->hurry(pid, now);
+}
+
+}  // namespace server

@@ -1,0 +1,217 @@
+#include "server/upgrade.h"
+
+#include "base/error.h"
+#include "log/log.h"
+
+#include <cerrno>
+#include <charconv>
+#include <csignal>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <string_view>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace server {
+
+namespace {
+
+constexpr const char* variable = "TRICORN_UPGRADE";  // PROCESS:DESCRIPTOR
+constexpr int first_handed = 3;                      // SD_LISTEN_FDS_START
+
+// Copies the descriptors to 3 and up, without close-on-exec. All are moved out of the way first.
+bool place(std::vector<int> fds)
+{
+    const int above = first_handed + static_cast<int>(fds.size());
+    for (int& fd : fds) {
+        fd = ::fcntl(fd, F_DUPFD_CLOEXEC, above);
+        if (fd < 0)
+            return false;
+    }
+    int place = first_handed;
+    for (const int fd : fds)
+        if (::dup2(fd, place++) < 0)
+            return false;
+    return true;
+}
+
+void set(const char* name, const std::string& value)
+{
+    ::setenv(name, value.c_str(), 1);
+}
+
+std::optional<int> take_number(std::string_view& text)
+{
+    int number = 0;
+    const auto parsed = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (parsed.ec != std::errc() || number < 0)
+        return std::nullopt;
+    text.remove_prefix(static_cast<std::size_t>(parsed.ptr - text.data()));
+    return number;
+}
+
+std::string read_whole(const std::string& path)
+{
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// By its title; before it has one it still has the environment that it was started with.
+bool is_server(pid_t pid)
+{
+    const std::string process = "/proc/" + std::to_string(pid);
+    return read_whole(process + "/cmdline").starts_with(arbiter_title) ||
+           read_whole(process + "/environ").find(std::string(variable) + "=") != std::string::npos;
+}
+
+// A child of this process that is a server; 0: there is none.
+pid_t find_server()
+{
+    std::ifstream children("/proc/thread-self/children");
+    for (pid_t child = 0; children >> child;)
+        if (is_server(child))
+            return child;
+    return 0;
+}
+
+}  // namespace
+
+// --- in the old server --------------------------------------------------------------------------
+
+void Successor::start(const config::Invocation& invocation,
+                      const std::vector<HandedSocket>& sockets)
+{
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0)
+        throw_errno("pipe");
+    const UniqueFd read_end(ends[0]);
+    UniqueFd write_end(ends[1]);
+    const pid_t pid = ::fork();
+    if (pid < 0)
+        throw_errno("fork");
+    if (pid == 0)
+        become(invocation, sockets, read_end.get());
+    pid_ = pid;
+    line_ = std::move(write_end);
+}
+
+void Successor::become(const config::Invocation& invocation,
+                       const std::vector<HandedSocket>& sockets,
+                       int line) const
+{
+    std::vector<int> fds;
+    std::string names;
+    for (const HandedSocket& socket : sockets) {
+        fds.push_back(socket.fd);
+        names += (names.empty() ? "" : ":") + socket.name;
+    }
+    fds.push_back(line);
+    // What the new server says before it has opened its log.
+    if (const int log = logging::descriptor(); log >= 0)
+        ::dup2(log, STDERR_FILENO);
+    const bool placed = place(fds);
+    const std::string self = std::to_string(::getpid());
+    set("LISTEN_PID", self);
+    set("LISTEN_FDS", std::to_string(sockets.size()));
+    set("LISTEN_FDNAMES", names);
+    if (std::getenv("WATCHDOG_PID") != nullptr)
+        set("WATCHDOG_PID", self);
+    set(variable,
+        std::to_string(::getppid()) + ":" +
+            std::to_string(first_handed + static_cast<int>(sockets.size())));
+
+    std::vector<char*> argv{const_cast<char*>(invocation.program.c_str())};
+    for (const std::string& word : invocation.words)
+        argv.push_back(const_cast<char*>(word.c_str()));
+    argv.push_back(nullptr);
+    if (placed && ::chdir(invocation.directory.c_str()) == 0)
+        ::execvp(argv[0], argv.data());
+    logging::error("cannot start the new server, %s: %s", argv[0], errno_text(errno).c_str());
+    ::_exit(exit_failure);
+}
+
+bool Successor::ended(pid_t pid, const ExitStatus& status)
+{
+    if (pid != pid_)
+        return false;
+    logging::write(status.clean() ? logging::Level::info : logging::Level::error,
+                   "the new server, process " + std::to_string(pid) + ", " + describe(status) +
+                       ": this one goes on");
+    pid_ = 0;
+    line_.reset();
+    return true;
+}
+
+int Successor::mind(SignalQueue& signals)
+{
+    logging::info("process 1 stays for process %d and hands signals on", pid_);
+    line_.reset();
+    for (;;) {
+        pollfd entry{signals.fd(), POLLIN, 0};
+        ::poll(&entry, 1, -1);
+        std::vector<int> to_hand_on;
+        while (const auto signo = signals.next())
+            if (*signo != SIGCHLD)
+                to_hand_on.push_back(*signo);
+        int status = 0;
+        for (pid_t pid = 0; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;) {
+            if (pid != pid_)
+                continue;
+            const pid_t next = find_server();
+            if (next == 0)
+                return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+            pid_ = next;
+        }
+        // Only now: the server that they were for may have given way to another one.
+        for (const int signo : to_hand_on)
+            ::kill(pid_, signo);
+    }
+}
+
+// --- in the new server --------------------------------------------------------------------------
+
+Predecessor Predecessor::find()
+{
+    Predecessor found;
+    const char* const value = std::getenv(variable);
+    if (value == nullptr)
+        return found;
+    std::string_view text = value;
+    const auto pid = take_number(text);
+    const bool divided = text.starts_with(':');
+    text.remove_prefix(divided ? 1 : 0);
+    const auto fd = take_number(text);
+    // The old server may have ended meanwhile: then its end of the line is closed already.
+    struct stat status {};
+    if (pid && divided && fd && ::fstat(*fd, &status) == 0 && S_ISFIFO(status.st_mode) &&
+        ::fcntl(*fd, F_SETFD, FD_CLOEXEC) == 0) {
+        found.pid_ = *pid;
+        found.line_ = UniqueFd(*fd);
+        if (const char* const socket = std::getenv("NOTIFY_SOCKET"))
+            found.notify_socket_ = socket;
+        ::unsetenv("NOTIFY_SOCKET");
+    }
+    ::unsetenv(variable);
+    return found;
+}
+
+bool Predecessor::has_gone() const
+{
+    pollfd entry{line_.get(), POLLIN, 0};
+    return exists() && ::poll(&entry, 1, 0) > 0;
+}
+
+void Predecessor::forget()
+{
+    pid_ = 0;
+    line_.reset();
+    if (notify_socket_)
+        set("NOTIFY_SOCKET", *notify_socket_);
+}
+
+}  // namespace server

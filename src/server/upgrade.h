@@ -1,0 +1,77 @@
+// upgrade.h - a new server beside the old one: SIGUSR2 starts what the command line names anew,
+// with the listening sockets. TERM to the old server completes it, TERM to the new one takes it
+// back. Units    none. Errors   Successor::start() throws std::system_error; a program that cannot
+// be run is an exit
+//          status of the new server.
+// Owner    the Arbiter: a Successor in the old server, a Predecessor in the new one.
+// Source   gunicorn arbiter.py reexec(), maybe_promote_master(); nginx's and unicorn's USR2;
+//          sd_listen_fds(3) for the sockets.
+#pragma once
+
+#include "base/process.h"
+#include "base/signals.h"
+#include "base/unique_fd.h"
+#include "config/config.h"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <sys/types.h>
+
+namespace server {
+
+// What ps(1) shows of a server.
+inline constexpr const char* arbiter_title = "tricorn: arbiter";
+
+// A listening socket for the new server. The name goes to LISTEN_FDNAMES.
+struct HandedSocket {
+    int fd;
+    std::string name;
+};
+
+class Successor {
+public:
+    void start(const config::Invocation& invocation, const std::vector<HandedSocket>& sockets);
+
+    bool running() const { return pid_ != 0; }
+    pid_t pid() const { return pid_; }
+
+    // The reaper asks whether this child is the new server, and tells how it ended.
+    bool ended(pid_t pid, const ExitStatus& status);
+
+    // For the first process of a container, which cannot go: hands its signals on until the new
+    // server, and those that follow it, have ended. Answers the exit code of the last one.
+    int mind(SignalQueue& signals);
+
+private:
+    [[noreturn]] void become(const config::Invocation& invocation,
+                             const std::vector<HandedSocket>& sockets,
+                             int line) const;
+
+    pid_t pid_ = 0;
+    UniqueFd line_;  // closed when this server ends, however it ends
+};
+
+class Predecessor {
+public:
+    // Not started by another server: exists() is false.
+    Predecessor() = default;
+    // Reads, and takes away, what the old server has left in the environment. Until it has gone the
+    // service manager listens to that one.
+    static Predecessor find();
+
+    bool exists() const { return pid_ != 0; }
+    pid_t pid() const { return pid_; }
+    int fd() const { return line_.get(); }  // readable when the old server has gone
+    bool has_gone() const;
+    // This server is on its own now.
+    void forget();
+
+private:
+    pid_t pid_ = 0;
+    UniqueFd line_;
+    std::optional<std::string> notify_socket_;
+};
+
+}  // namespace server
