@@ -25,6 +25,9 @@ constexpr Duration tick{1'000};
 // A first boot that crashes is tried again until the back-off reaches this: 15 s in all.
 constexpr Duration patience{8'000};
 
+// As php-fpm's systemd_interval.
+constexpr Duration summary_interval{10'000};
+
 // Between two warnings of the same kind.
 constexpr Duration quiet_time{60'000};
 
@@ -273,6 +276,7 @@ void Arbiter::look_around()
         return;
     next_look_ = now + tick;
     crew_->measure_memory();
+    report_load(now);
     for (const auto& service : services_) {
         if (!service->policy.saturated(crew_->states(*service, now)) || !connection_waits(*service))
             continue;
@@ -399,15 +403,31 @@ void Arbiter::report()
     hooks_.ready();
 }
 
-// One line for `systemctl status`.
+// One line for `systemctl status`: "www 1 busy, 3 idle, 120 requests; git 0 busy, 2 idle, ...".
 std::string Arbiter::summary() const
 {
-    int count = 0;
-    for (const auto& service : services_)
-        count += service->policy.target();
-    return "Serving " + std::to_string(services_.size()) +
-           (services_.size() == 1 ? " pool, " : " pools, ") + std::to_string(count) +
-           (count == 1 ? " worker" : " workers");
+    std::string text;
+    for (const control::PoolStatus& pool : pools_status(services_, removed_, *crew_, history_)) {
+        text += text.empty() ? "" : "; ";
+        text += pool.name + " " + std::to_string(pool.busy) + " busy, " +
+                std::to_string(pool.idle) + " idle, " + std::to_string(pool.requests) +
+                (pool.requests == 1 ? " request" : " requests");
+        if (pool.full > 0)
+            text += ", full for " + std::to_string(pool.full) + " s";
+    }
+    return text;
+}
+
+// The service manager hears of the load now and then, and of nothing else while there is none.
+void Arbiter::report_load(TimePoint now)
+{
+    if (now < next_summary_ || !ready_ || mode_ != Mode::serving)
+        return;
+    next_summary_ = now + summary_interval;
+    if (const std::string text = summary(); text != last_summary_) {
+        net::notify::status(text);
+        last_summary_ = text;
+    }
 }
 
 }  // namespace server

@@ -65,6 +65,7 @@ private:
 
     void report();
     std::string summary() const;
+    void report_load(TimePoint now);
 
     // arbiter_commands.cc
     void reload();
@@ -110,6 +111,8 @@ private:
     std::string reload_error_;  // why the last reload failed; empty: it did not
     TimePoint next_watchdog_ = never;
     TimePoint next_look_ = TimePoint::min();
+    TimePoint next_summary_ = TimePoint::min();
+    std::string last_summary_;
     TimePoint room_warning_after_ = TimePoint::min();
 };
 

@@ -232,6 +232,17 @@ TEST_CASE("sockets: the service manager is told about start and reload and stop"
     CHECK(server.process().wait() == ExitStatus{0, 0});
 }
 
+TEST_CASE("sockets: the service manager can show what the server does", "[socket]")
+{
+    NotifySocket manager;
+    Server server({.pool = "workers = 2\n", .environment = {{"NOTIFY_SOCKET", manager.path()}}});
+    if (!server.wait_workers(2) || !manager.wait("READY=1"))
+        SKIP_TEST("built without libsystemd");
+    CHECK(manager.wait("STATUS=www 0 busy, 2 idle, 0 requests"));
+    CHECK(server.serves());
+    CHECK(manager.wait("STATUS=www 0 busy, 2 idle, 1 request\n", Milliseconds{15'000}));
+}
+
 TEST_CASE("sockets: NOTIFY_SOCKET does not reach programs", "[socket]")
 {
     NotifySocket manager;

@@ -29,14 +29,16 @@ public:
     NotifySocket& operator=(const NotifySocket&) = delete;
 
     const std::string& path() const { return path_; }
-    bool wait(const std::string& text)
+    bool wait(const std::string& text, Milliseconds patience = default_patience)
     {
-        return wait_for([&] {
-            char buffer[4096];
-            for (ssize_t got = 0; (got = ::recv(fd_, buffer, sizeof buffer, 0)) > 0;)
-                seen_.append(buffer, static_cast<std::size_t>(got)).append("\n");
-            return seen_.find(text) != std::string::npos;
-        });
+        return wait_for(
+            [&] {
+                char buffer[4096];
+                for (ssize_t got = 0; (got = ::recv(fd_, buffer, sizeof buffer, 0)) > 0;)
+                    seen_.append(buffer, static_cast<std::size_t>(got)).append("\n");
+                return seen_.find(text) != std::string::npos;
+            },
+            patience);
     }
     const std::string& seen() const { return seen_; }
     void forget() { seen_.clear(); }
