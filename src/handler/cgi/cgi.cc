@@ -10,8 +10,6 @@
 
 #include <unistd.h>
 
-#include <unistd.h>
-
 namespace cgi {
 
 namespace {
