@@ -236,7 +236,7 @@ void Arbiter::stop(bool graceful)
     look_at_other_server();
     if (mode_ == Mode::serving && !successor_.running())
         net::notify::stopping();
-    hooks_.stop(graceful);
+    hooks_.stop(graceful, successor_.running() || predecessor_.exists());
     if (graceful && hooks_.stop_runs())
         return;
     if (mode_ == Mode::serving) {

@@ -94,10 +94,10 @@ void Hooks::worker_exited(const std::string& pool,
            "TRICORN_EXIT_SIGNAL=" + (status.signalled ? signal_name(status.code) : std::string())});
 }
 
-void Hooks::stop(bool graceful)
+void Hooks::stop(bool graceful, bool other_serves)
 {
     if (stop_ == Stop::no)
-        stop_ = served_ && start(Event::stop, {}) ? Stop::runs : Stop::over;
+        stop_ = served_ && !other_serves && start(Event::stop, {}) ? Stop::runs : Stop::over;
     if (!graceful)
         hurry(Clock::now());
 }

@@ -31,9 +31,9 @@ public:
                        std::uint64_t requests,
                        const ExitStatus& status);
 
-    // The server is to stop: starts on_stop, once, if the server was ever ready. A stop that is not
-    // graceful hurries all commands; the second one ends them.
-    void stop(bool graceful);
+    // The server is to stop: starts on_stop, once, if it was ever ready and no other one serves on
+    // in its place. A stop that is not graceful hurries all commands; the second one ends them.
+    void stop(bool graceful, bool other_serves);
     bool stop_runs() const { return stop_ == Stop::runs; }
     bool stop_over() const { return stop_ == Stop::over; }
 

@@ -249,6 +249,35 @@ TEST_CASE("hooks: on_stop is not run for a server that was never ready", "[hooks
     CHECK_FALSE(exists(place / "stop"));
 }
 
+TEST_CASE("hooks: on_stop is not run by a server in whose place another one goes on", "[hooks]")
+{
+    const TempDir place;
+    const std::string stops = place / "stops";
+    const std::string pid_file = place / "pid";
+    Server server(
+        {.global = "pid = " + pid_file + "\non_stop = echo $TRICORN_PID >> " + stops + "\n"});
+    const auto upgrade = [&](pid_t old) {
+        REQUIRE(server.wait_log("info: ready"));
+        ::kill(old, SIGUSR2);
+        REQUIRE(wait_for([&] { return exists(pid_file + ".2"); }));
+        const pid_t fresh = std::stoi(read_file(pid_file + ".2"));
+        REQUIRE(server.wait_log("[" + std::to_string(fresh) + "] info: ready"));
+        return fresh;
+    };
+    // Taken back, then completed.
+    const pid_t taken_back = upgrade(server.pid());
+    ::kill(taken_back, SIGTERM);
+    REQUIRE(wait_for([&] { return !alive(taken_back) && !exists(pid_file + ".2"); }));
+    const pid_t fresh = upgrade(server.pid());
+    CHECK(server.stop(SIGTERM) == ExitStatus{0, 0});
+    REQUIRE(server.wait_log("info: ready"));
+    CHECK(server.serves());
+    CHECK_FALSE(exists(stops));
+    ::kill(fresh, SIGTERM);
+    CHECK(wait_for([] { return adopted().empty(); }));
+    CHECK(read_file(stops) == std::to_string(fresh) + "\n");
+}
+
 TEST_CASE("hooks: a command that hangs is killed and nothing else waits for it", "[hooks]")
 {
     const TempDir place;
