@@ -123,17 +123,17 @@ constexpr std::size_t any = std::numeric_limits<std::size_t>::max();
 // A server, what happens to it, and the account of it.
 class Scene {
 public:
-    // A daemon says in its pid file who it is.
+    // A daemon, and a server that was upgraded, say in the pid file who they are.
     explicit Scene(const Setup& setup = {},
                    const std::string& pid_file = "",
                    std::size_t at_rest = crew)
         : server({.pool = "workers = 3\n" + setup.pool,
                   .global = setup.global,
                   .arguments = setup.arguments,
-                  .wait = pid_file.empty()}),
+                  .wait = setup.arguments.empty()}),
           pid_file_(pid_file), at_rest_(at_rest)
     {
-        REQUIRE((pid_file.empty() || server.process().wait() == ExitStatus{0, 0}));
+        REQUIRE((setup.arguments.empty() || server.process().wait() == ExitStatus{0, 0}));
         REQUIRE(server.serves());
         settle();
     }
@@ -457,6 +457,38 @@ TEST_CASE("chaos: without workers requests wait until HUP brings them back", "[c
         return 0;
     });
     CHECK(scene.failed == 0);
+    scene.check_whole();
+    ::kill(scene.arbiter(), SIGTERM);
+    CHECK(wait_for([&] { return adopted().empty(); }));
+}
+
+TEST_CASE("chaos: upgrades lose no request whether they are completed or taken back", "[chaos]")
+{
+    const TempDir place;
+    const std::string pid_file = place / "pid";
+    Scene scene({.global = "pid = " + pid_file + "\n"}, pid_file);
+    const auto upgrade = [&](Traffic& traffic, bool complete) {
+        const pid_t old = scene.arbiter();
+        pid_t fresh = 0;
+        ::kill(old, SIGUSR2);
+        CHECK(wait_for([&] {
+            fresh = pid_in(pid_file + ".2");
+            return fresh != 0 && workers_of(fresh).size() == crew;
+        }));
+        CHECK(traffic.wait_answered(4));
+        const pid_t goes = complete ? old : fresh;
+        ::kill(goes, SIGTERM);
+        CHECK(wait_for([&] { return !alive(goes) && !exists(pid_file + ".2"); }));
+        CHECK(scene.arbiter() == (complete ? fresh : old));
+        CHECK(traffic.wait_answered(4));
+    };
+    scene.play("an upgrade taken back and one completed", [&](Traffic& traffic) -> std::size_t {
+        upgrade(traffic, false);
+        upgrade(traffic, true);
+        return 0;
+    });
+    CHECK(scene.failed == 0);
+    CHECK(scene.arbiter() != scene.server.pid());
     scene.check_whole();
     ::kill(scene.arbiter(), SIGTERM);
     CHECK(wait_for([&] { return adopted().empty(); }));
