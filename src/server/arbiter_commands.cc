@@ -153,7 +153,7 @@ std::string Arbiter::upgrade()
             sockets.push_back({listener->fd(), handed_name(*listener)});
     }
     try {
-        successor_.start(loaded_.invocation, sockets);
+        successor_.start(loaded_.invocation, sockets, daemon_.detached());
     } catch (const std::exception& error) {
         return error.what();
     }

@@ -84,7 +84,8 @@ pid_t find_server()
 // --- in the old server --------------------------------------------------------------------------
 
 void Successor::start(const config::Invocation& invocation,
-                      const std::vector<HandedSocket>& sockets)
+                      const std::vector<HandedSocket>& sockets,
+                      bool daemon)
 {
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0)
@@ -94,8 +95,11 @@ void Successor::start(const config::Invocation& invocation,
     const pid_t pid = ::fork();
     if (pid < 0)
         throw_errno("fork");
-    if (pid == 0)
+    if (pid == 0) {
+        if (const int log = logging::descriptor(); daemon && log >= 0)
+            ::dup2(log, STDERR_FILENO);
         become(invocation, sockets, read_end.get());
+    }
     pid_ = pid;
     line_ = std::move(write_end);
 }
@@ -111,9 +115,6 @@ void Successor::become(const config::Invocation& invocation,
         names += (names.empty() ? "" : ":") + socket.name;
     }
     fds.push_back(line);
-    // What the new server says before it has opened its log.
-    if (const int log = logging::descriptor(); log >= 0)
-        ::dup2(log, STDERR_FILENO);
     const bool placed = place(fds);
     const std::string self = std::to_string(::getpid());
     set("LISTEN_PID", self);

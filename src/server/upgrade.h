@@ -32,7 +32,10 @@ struct HandedSocket {
 
 class Successor {
 public:
-    void start(const config::Invocation& invocation, const std::vector<HandedSocket>& sockets);
+    // A daemon's new server has no terminal to say why it cannot start: it gets the log.
+    void start(const config::Invocation& invocation,
+               const std::vector<HandedSocket>& sockets,
+               bool daemon);
 
     bool running() const { return pid_ != 0; }
     pid_t pid() const { return pid_; }
