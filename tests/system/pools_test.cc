@@ -131,3 +131,41 @@ TEST_CASE("pools: a reload replaces the workers of the pool that has changed onl
     CHECK(wait_for([&] { return worker_of(server.address()) != first_worker; }));
     CHECK(server.serves());
 }
+
+TEST_CASE("pools: of many pools a reload removes one and leaves the others alone", "[pools]")
+{
+    const TempDir directory;
+    give_to_pool(directory.path());
+    write_file(directory / "act", read_file(build_file("tests/data/cgi/act")), 0755);
+    const auto pools = [&](int count) {
+        std::string text;
+        for (int i = 0; i < count; ++i)
+            text += "[p" + std::to_string(i) +
+                    "]\nscaling = ondemand\nscript = " + (directory / "act") +
+                    "\nbind = unix:" + (directory / "$pool") + "\n" +
+                    (is_root() ? "user = " + std::string(pool_user()) + "\n" : "");
+        return text;
+    };
+    const auto socket = [&](int i) { return directory / ("p" + std::to_string(i)); };
+    Server server({.more = pools(129)});
+    const auto serves = [&](int i) {
+        return ask("unix:" + socket(i), server.get("act", "text=x")).body() == "x";
+    };
+    for (const int i : {0, 64, 127, 128})
+        CHECK(serves(i));
+    server.configure({.more = pools(128)});
+    server.signal(SIGHUP);
+    CHECK(server.wait_log("[p128] is no pool any more"));
+    CHECK(wait_for([&] { return !exists(socket(128)); }));
+    for (const int i : {0, 64, 127})
+        CHECK(serves(i));
+    server.signal(SIGUSR2);
+    REQUIRE(server.wait_log("ready, beside the old server"));
+    CHECK(server.stop(SIGTERM) == ExitStatus{0, 0});
+    for (const int i : {0, 64, 127})
+        CHECK(serves(i));
+    for (const pid_t fresh : adopted())
+        ::kill(fresh, SIGTERM);
+    CHECK(wait_for([] { return adopted().empty(); }));
+    CHECK_FALSE(exists(socket(0)));
+}
