@@ -69,6 +69,7 @@ int Arbiter::run()
     logging::info("stopped");
     daemon_.report(exit_code_);  // too late for one that has served
     pid_file_ = PidFile();
+    control_.close();
     // A container ends with its first process.
     if (successor_.running() && ::getpid() == 1)
         return successor_.mind(*signals_);

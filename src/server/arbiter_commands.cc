@@ -187,6 +187,7 @@ void Arbiter::take_over()
     } catch (const std::exception& error) {
         logging::error("%s", error.what());
     }
+    control_.retry_now();
     net::notify::main_pid(::getpid());
     if (ready_)
         net::notify::ready(summary());

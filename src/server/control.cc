@@ -42,7 +42,7 @@ net::ListenOptions owner_only()
     return options;
 }
 
-// After an upgrade the server that started this one has the socket, until it ends.
+// In an upgrade the server that has started this one has the socket, until it ends.
 bool parent_has(const std::string& path)
 {
     const net::Address address = address_of(path);
@@ -128,13 +128,16 @@ void Control::serve(TimePoint now)
                   [now](const Client& client) { return client.over || now >= client.deadline; });
 }
 
-// At once when the server has ended that was upgraded to this one.
+void Control::close()
+{
+    use("", nullptr);
+    clients_.clear();
+}
+
 void Control::retry(TimePoint now)
 {
-    const bool orphaned = ::getppid() != parent_;
-    if (socket_ || setting_.empty() || (now < retry_after_ && !orphaned))
+    if (socket_ || setting_.empty() || now < retry_after_)
         return;
-    parent_ = ::getppid();
     try {
         use(setting_, prepare(setting_));
     } catch (const StartError& error) {

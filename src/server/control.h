@@ -19,8 +19,6 @@
 #include <vector>
 
 #include <poll.h>
-#include <sys/types.h>
-#include <unistd.h>
 
 namespace server {
 
@@ -51,13 +49,17 @@ public:
         net::Listener listener_;
     };
 
-    explicit Control(Actions& actions) : actions_(actions), parent_(::getppid()) {}
+    explicit Control(Actions& actions) : actions_(actions) {}
 
     // The socket for a value of the setting `control`, which may be the one that is in use; null
     // for none. That the default cannot be had, or that the server which was upgraded to this one
     // has the socket still, is no error: serve() tries again.
     std::shared_ptr<Socket> prepare(const std::string& setting) const;
     void use(const std::string& setting, std::shared_ptr<Socket> socket);
+    // The server that had the socket has ended: the next serve() tries again.
+    void retry_now() { retry_after_ = TimePoint::min(); }
+    // Nobody is answered any more.
+    void close();
 
     // Adds what the arbiter is to wait for.
     void watch(std::vector<pollfd>& set, TimePoint now) const;
@@ -83,7 +85,6 @@ private:
     static void send(Client& client);
 
     Actions& actions_;
-    pid_t parent_;
     std::string setting_;
     std::shared_ptr<Socket> socket_;
     std::list<Client> clients_;

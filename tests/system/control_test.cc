@@ -429,6 +429,46 @@ TEST_CASE("control: the shell completes commands and pools and workers", "[contr
     CHECK(offered("status", "") == "\n");
 }
 
+TEST_CASE("control: upgrade starts a server that takes the socket over", "[control]")
+{
+    const TempDir place;
+    const std::string pid_file = place / "pid";
+    Server server({.global = with_control + "pid = " + pid_file + "\n"});
+    REQUIRE(wait_serving(server));
+    const Finished upgrade = ctl(server, {"upgrade"});
+    CHECK(upgrade.status == ok);
+    CHECK_THAT(upgrade.out, Contains("the new server is process "));
+    REQUIRE(wait_for([&] { return !read_file(pid_file + ".2").empty(); }));
+    const pid_t fresh = std::stoi(read_file(pid_file + ".2"));
+    REQUIRE(wait_for([&] { return children_of(fresh).size() == 2; }));
+    CHECK(status_of(server)["pid"] == server.pid());
+    const Finished second = ctl(server, {"upgrade"});
+    CHECK(second.status == failed);
+    CHECK_THAT(second.err, Contains("process " + std::to_string(fresh)));
+
+    CHECK(ctl(server, {"stop"}).status == ok);
+    CHECK(server.process().wait() == ok);
+    REQUIRE(wait_for([&] { return ctl(server, {"status"}).status == ok; }, Milliseconds{5000}));
+    CHECK(status_of(server)["pid"] == fresh);
+    CHECK(server.serves());
+    CHECK(ctl(server, {"stop"}).status == ok);
+    CHECK_FALSE(exists(control_socket(server)));
+}
+
+TEST_CASE("control: a new server that is taken back leaves the socket alone", "[control]")
+{
+    Server server({.global = with_control});
+    REQUIRE(wait_serving(server));
+    REQUIRE(ctl(server, {"upgrade"}).status == ok);
+    REQUIRE(server.wait_log("beside the old server"));
+    const std::string out = ctl(server, {"upgrade"}).err;
+    const pid_t fresh = std::stoi(out.substr(out.find("process ") + 8));
+    ::kill(fresh, SIGTERM);
+    CHECK(wait_for([&] { return !alive(fresh); }));
+    CHECK(status_of(server)["pid"] == server.pid());
+    CHECK(server.serves());
+}
+
 TEST_CASE("control: other users than root and the server's are refused", "[control]")
 {
     if (!is_root())

@@ -339,6 +339,7 @@ TEST_CASE("control: a server takes the socket over when its parent has ended", "
             ::_exit(1);
         while (::getppid() == old)
             ::usleep(1'000);
+        child.retry_now();
         child.serve(Clock::now());
         Peer peer(path);
         peer.send("status\n");
