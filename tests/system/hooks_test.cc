@@ -328,7 +328,7 @@ TEST_CASE("hooks: many commands leave no zombie and no descriptor", "[hooks]")
     const TempDir place;
     const std::string log = place / "log";
     const Server server({.pool = "workers = 1\n", .global = "on_reload = echo x >> " + log + "\n"});
-    REQUIRE(server.serves());
+    REQUIRE(server.wait_log("info: ready"));
     const auto descriptors = open_descriptors(server.pid());
     write_file(server.configuration(), "nonsense\n");
     for (std::size_t i = 1; i <= 30; ++i) {
