@@ -27,10 +27,8 @@ public:
     // Who does what is asked for.
     class Actions {
     public:
+        virtual ~Actions() = default;
         virtual control::Reply carry_out(const control::Request& request) = 0;
-
-    protected:
-        ~Actions() = default;
     };
 
     // The listening socket; its file goes with it.
