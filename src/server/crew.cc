@@ -47,6 +47,23 @@ bool has_ended(const siginfo_t& info)
     return info.si_code == CLD_EXITED || info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED;
 }
 
+// A program whose worker died: what it leaves of its process group goes with it. It is not reaped
+// yet, so its number cannot be anybody else's.
+void end_group(const siginfo_t& info)
+{
+    if (info.si_code == CLD_KILLED && info.si_status == SIGKILL &&
+        ::getpgid(info.si_pid) == info.si_pid)
+        ::kill(-info.si_pid, SIGKILL);
+}
+
+void log_change(const CrewMember& worker, const siginfo_t& info)
+{
+    logging::warning("%s was %s by %s",
+                     worker.name().c_str(),
+                     info.si_code == CLD_STOPPED ? "stopped" : "continued",
+                     signal_name(info.si_status).c_str());
+}
+
 }  // namespace
 
 std::string CrewMember::name() const
@@ -195,23 +212,17 @@ void Crew::reap(const std::function<void(CrewMember, const ExitStatus&)>& ended,
         if (::waitid(P_ALL, 0, &info, any_change | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0)
             return;
         const pid_t pid = info.si_pid;
-        const bool worker = find(pid) != nullptr;
-        // A program whose worker died: what it leaves of its process group goes with it. Until it
-        // is reaped, below, its number cannot be anybody else's.
-        if (!worker && info.si_code == CLD_KILLED && info.si_status == SIGKILL &&
-            ::getpgid(pid) == pid)
-            ::kill(-pid, SIGKILL);
         const ExitStatus status{info.si_code != CLD_EXITED, info.si_status};
-        const bool known = worker || (has_ended(info) && other(pid, status));
+        const CrewMember* const worker = find(pid);
+        if (worker == nullptr)
+            end_group(info);
+        const bool known = worker == nullptr && has_ended(info) && other(pid, status);
         ::waitid(P_PID, static_cast<id_t>(pid), &info, any_change | WNOHANG);
 
-        if (worker && has_ended(info))
+        if (worker != nullptr && has_ended(info))
             ended(take_out(pid), status);
-        else if (worker)
-            logging::warning("%s was %s by %s",
-                             find(pid)->name().c_str(),
-                             info.si_code == CLD_STOPPED ? "stopped" : "continued",
-                             signal_name(info.si_status).c_str());
+        else if (worker != nullptr)
+            log_change(*worker, info);
         else if (!known)
             logging::debug("process %d, not a worker, %s", pid, describe(status).c_str());
     }

@@ -206,9 +206,10 @@ private:
                                     request_.data() + sent_,
                                     request_.size() - sent_,
                                     MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (sent < 0 && errno != EAGAIN && errno != EINTR)
-            request_.clear();  // the rest of the body is not wanted
-        else if (sent > 0 && (sent_ += static_cast<std::size_t>(sent)) == request_.size())
+        const bool unwanted = sent < 0 && errno != EAGAIN && errno != EINTR;
+        if (sent > 0)
+            sent_ += static_cast<std::size_t>(sent);
+        if (unwanted || sent_ == request_.size())
             request_.clear();
     }
 

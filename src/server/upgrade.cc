@@ -157,21 +157,28 @@ int Successor::mind(SignalQueue& signals)
         ::poll(&entry, 1, -1);
         std::vector<int> to_hand_on;
         while (const auto signo = signals.next())
-            if (*signo != SIGCHLD)
-                to_hand_on.push_back(*signo);
-        int status = 0;
-        for (pid_t pid = 0; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;) {
-            if (pid != pid_)
-                continue;
-            const pid_t next = find_server();
-            if (next == 0)
-                return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-            pid_ = next;
-        }
+            to_hand_on.push_back(*signo);
+        if (const auto exit_code = reap_servers())
+            return *exit_code;
         // Only now: the server that they were for may have given way to another one.
         for (const int signo : to_hand_on)
-            ::kill(pid_, signo);
+            if (signo != SIGCHLD)
+                ::kill(pid_, signo);
     }
+}
+
+// Answers the exit code of the last server when there is none any more.
+std::optional<int> Successor::reap_servers()
+{
+    int status = 0;
+    for (pid_t pid = 0; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;) {
+        if (pid != pid_)
+            continue;
+        pid_ = find_server();
+        if (pid_ == 0)
+            return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    }
+    return std::nullopt;
 }
 
 // --- in the new server --------------------------------------------------------------------------

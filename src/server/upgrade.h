@@ -51,6 +51,7 @@ private:
     [[noreturn]] void become(const config::Invocation& invocation,
                              const std::vector<HandedSocket>& sockets,
                              int line) const;
+    std::optional<int> reap_servers();
 
     pid_t pid_ = 0;
     UniqueFd line_;  // closed when this server ends, however it ends

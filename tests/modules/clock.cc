@@ -26,6 +26,8 @@ static int64_t offset(void)
     return *shared;
 }
 
+// The names of the C library's parameters are not for others to use.
+// NOLINTBEGIN(readability-inconsistent-declaration-parameter-name)
 extern "C" int clock_gettime(clockid_t clock, struct timespec* now) noexcept
 {
     const int result = static_cast<int>(syscall(SYS_clock_gettime, clock, now));
@@ -51,3 +53,4 @@ extern "C" time_t time(time_t* now) noexcept
         *now = precise.tv_sec;
     return precise.tv_sec;
 }
+// NOLINTEND(readability-inconsistent-declaration-parameter-name)

@@ -23,7 +23,7 @@ void fill(unsigned char* begin, const unsigned char* end, const char* with)
 extern "C" int tricorn_handle(FCGX_ParamArray envp, FCGX_Stream*, FCGX_Stream* out, FCGX_Stream*)
 {
     int filled = 0;
-    std::FILE* maps = std::fopen("/proc/self/maps", "r");
+    std::FILE* maps = std::fopen("/proc/self/maps", "re");
     char line[512];
     while (maps != nullptr && std::fgets(line, sizeof line, maps) != nullptr) {
         void* begin = nullptr;
