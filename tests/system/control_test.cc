@@ -402,12 +402,13 @@ TEST_CASE("control: the shell completes commands and pools and workers", "[contr
     REQUIRE(wait_serving(server));
     // What is offered behind these words.
     const auto offered = [&](const std::string& words, const std::string& begun) {
+        static const std::string script = "set -u; source \"$1\"; COMP_WORDS=($2 \"$3\"); "
+                                          "COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _tricornctl; "
+                                          "echo \"${COMPREPLY[*]}\"";
         Command shell;
         shell.arguments = {"bash",
                            "-c",
-                           "set -u; source \"$1\"; COMP_WORDS=($2 \"$3\"); "
-                           "COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _tricornctl; "
-                           "echo \"${COMPREPLY[*]}\"",
+                           script,
                            "bash",
                            source_file("packaging/bash-completion/tricornctl"),
                            binary() + "ctl " + words,

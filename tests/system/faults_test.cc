@@ -50,7 +50,8 @@ public:
     // Until not a byte fits any more.
     void fill() const
     {
-        const int fd = ::open((place_ / "filling").c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
+        const int fd =
+            ::open((place_ / "filling").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
         const std::string block(4096, 'x');
         while (::write(fd, block.data(), block.size()) > 0)
             ;
