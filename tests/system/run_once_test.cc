@@ -62,12 +62,14 @@ struct Shell {
         words.insert(words.end(), more.begin(), more.end());
         return run(words, std::move(environment), body);
     }
-    Finished steps(const std::string& query, const std::string& body = "", Words more = {}) const
+    Finished steps(const std::string& query,
+                   const std::string& body = "",
+                   const Words& more = {}) const
     {
         Environment environment{{"QUERY_STRING", query}};
         if (!body.empty())
             environment["REQUEST_METHOD"] = "POST";
-        return alone(act(), environment, body, std::move(more));
+        return alone(act(), environment, body, more);
     }
 };
 
