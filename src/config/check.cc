@@ -25,6 +25,7 @@ public:
     Checker(Draft& draft, bool root) : draft_(draft), root_(root) {}
 
     void check_global();
+    void check_processes();
     void check_control();
     void check_pool(const Pool& pool);
 
@@ -114,6 +115,24 @@ void Checker::check_control()
         addresses_[address.value().text] = "the control socket, " + where.text();
     else
         draft_.problems.push_back({where, "control: " + address.error()});
+}
+
+// A server that may never have the workers that it starts with would never be ready.
+void Checker::check_processes()
+{
+    const int most = draft_.config.global.max_processes;
+    int wanted = 0;
+    for (const Pool& pool : draft_.config.pools) {
+        if (pool.scaling == Scaling::fixed)
+            wanted += pool.workers;
+        else if (pool.scaling == Scaling::dynamic)
+            wanted += std::max(pool.start_workers, pool.min_spare);
+    }
+    if (most > 0 && most < wanted)
+        draft_.problems.push_back({draft_.origins[{"global", "max_processes"}].back(),
+                                   "max_processes: " + std::to_string(most) + " is less than the " +
+                                       std::to_string(wanted) +
+                                       " workers that the pools start with"});
 }
 
 void Checker::check_pool(const Pool& pool)
@@ -343,6 +362,7 @@ void check(Draft& draft, const Invocation& invocation, const std::string& file)
     checker.check_global();
     for (const Pool& pool : draft.config.pools)
         checker.check_pool(pool);
+    checker.check_processes();
     if (!draft.config.pools.empty() || !draft.problems.empty())
         return;
     std::string text = "no pool is defined: add a section [NAME] with root and bind";

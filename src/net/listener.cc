@@ -244,6 +244,7 @@ Listener Listener::open(const Address& address, const ListenOptions& options)
     remove_stale(address, options.attempts);
     Listener listener(make_socket(address), address, false);
     bind_unix(listener.fd(), address);
+    listener.remember_file();
     listener.claim();
     try {
         const auto file = set_permissions(address.path, options);
@@ -269,7 +270,9 @@ Listener Listener::adopt(UniqueFd fd)
 {
     prepare_inherited(fd.get());
     const auto address = Address::of_socket(fd.get());
-    return Listener(std::move(fd), address, address.is_tcp());
+    Listener listener(std::move(fd), address, address.is_tcp());
+    listener.remember_file();
+    return listener;
 }
 
 Listener Listener::adopt(UniqueFd fd, const Address& address)
@@ -284,15 +287,20 @@ std::string Listener::bound() const
     return Address::of_socket(fd_.get()).text;
 }
 
-void Listener::claim() noexcept
+// What the socket file is now, for one that somebody else has bound.
+void Listener::remember_file() noexcept
 {
     struct stat status {};
-    if (address_.path.empty() || ::lstat(address_.path.c_str(), &status) != 0 ||
-        !S_ISSOCK(status.st_mode))
+    if (address_.path.empty() || ::lstat(address_.path.c_str(), &status) != 0)
         return;
-    owner_ = ::getpid();
     device_ = status.st_dev;
     inode_ = status.st_ino;
+}
+
+void Listener::claim() noexcept
+{
+    if (!address_.path.empty() && reachable())
+        owner_ = ::getpid();
 }
 
 void Listener::apply(const ListenOptions& options)
@@ -305,7 +313,7 @@ void Listener::apply(const ListenOptions& options)
 
 bool Listener::reachable() const noexcept
 {
-    if (owner_ != ::getpid())
+    if (address_.path.empty())
         return true;
     struct stat status {};
     return ::lstat(address_.path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode) &&

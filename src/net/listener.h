@@ -40,16 +40,18 @@ public:
     // After a reload: takes over backlog, and mode, owner and group of a socket file that we bound.
     void apply(const ListenOptions& options);
 
-    // The socket file becomes, or is no more, this process's own: the server changes.
+    // The socket file, if it is still the same, becomes this process's own; or is no more: the
+    // server changes.
     void claim() noexcept;
     void disown() noexcept { owner_ = 0; }
-    // False when the socket file that this process bound is gone, or another is in its place.
+    // False when the socket file is gone, or another is in its place.
     bool reachable() const noexcept;
     // Removes the socket file if it is still the one that this very process bound.
     void unlink_if_ours() noexcept;
 
 private:
     Listener(UniqueFd fd, const Address& address, bool tcp);
+    void remember_file() noexcept;
     static Listener open_inherited(const Address& address);
 
     UniqueFd fd_;

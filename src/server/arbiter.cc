@@ -329,7 +329,7 @@ void Arbiter::reap_workers()
     crew_->reap([this](const CrewMember& worker,
                        const ExitStatus& status) { worker_exited(worker, status); },
                 [this](pid_t pid, const ExitStatus& status) {
-                    return hooks_.ended(pid, status) || successor_.ended(pid, status);
+                    return hooks_.ended(pid, status) || successor_ended(pid, status);
                 });
 }
 
@@ -338,8 +338,15 @@ void Arbiter::worker_exited(const CrewMember& worker, const ExitStatus& status)
     const WorkerReport report = worker.slot->report(Clock::now());
     history_.worker_ended(worker, status);
     hooks_.worker_exited(worker.service->config.name, worker.state.pid, report.requests, status);
+    const bool told = worker.state.retired != never || worker.state.hurried != never;
+    const bool served = report.requests > 0 || report.busy;
+    // One that has booted may end well at any time: somebody has sent it TERM.
+    const bool failed =
+        !told && !worker.proven && !served && (!worker.state.booted || !status.clean());
     if (status.clean()) {
         logging::info("%s has ended", worker.name().c_str());
+        if (failed)
+            boot_failed(worker, status);
         return;
     }
     std::string text = worker.name() + " " + describe(status);
@@ -348,20 +355,16 @@ void Arbiter::worker_exited(const CrewMember& worker, const ExitStatus& status)
     if (report.busy)
         text += " while it served " + report.request + " with " + report.script;
     logging::write(worker.killed ? logging::Level::warning : logging::Level::error, text);
-
-    const bool told = worker.state.retired != never || worker.state.hurried != never;
-    if (!told && !worker.proven && report.requests == 0)
+    if (failed)
         boot_failed(worker, status);
 }
 
 void Arbiter::boot_failed(const CrewMember& worker, const ExitStatus& status)
 {
     Pool& policy = worker.service->policy;
-    // A worker that says why it cannot boot will not do better next time. One that was killed may
+    // A worker that ends before it has booted will not do better next time. One that was killed may
     // have been unlucky; some seconds of it are enough.
-    const bool told_why =
-        !status.signalled && (status.code == exit_worker_boot || status.code == exit_handler_load);
-    const bool hopeless = told_why || policy.backoff() >= patience;
+    const bool hopeless = !status.signalled || policy.backoff() >= patience;
     if (!worker.state.booted && !persistent_ && hopeless && mode_ == Mode::serving) {
         const bool load = !status.signalled && status.code == exit_handler_load;
         logging::critical("[%s] %s, giving up",

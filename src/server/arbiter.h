@@ -74,6 +74,7 @@ private:
     void look_at_other_server();
     std::string upgrade();
     void give_way();
+    bool successor_ended(pid_t pid, const ExitStatus& status);
     void take_over();
     void reopen_logs();
     void resize(bool more);
@@ -95,6 +96,7 @@ private:
     Successor successor_;
     std::vector<ActivatedSocket> activated_;
     std::vector<SharedListener> handed_over_;  // until the old server has gone
+    std::vector<SharedListener> given_away_;   // to the new server, at the end
     Services services_;
     Services removed_;  // pools that a reload took away, until their workers are gone
     std::unique_ptr<Crew> crew_;

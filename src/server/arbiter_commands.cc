@@ -36,7 +36,9 @@ void Arbiter::reload()
         config::Loaded fresh = config::load(loaded_.invocation);
         const std::string& control = fresh.config.global.control;
         auto control_socket = control_.prepare(control);
-        next = open_services(fresh.config, activated_, listeners_of(services_));
+        auto open = listeners_of(services_);
+        open.insert(open.end(), handed_over_.begin(), handed_over_.end());
+        next = open_services(fresh.config, activated_, open);
         const bool moved = fresh.config.global.pid != loaded_.config.global.pid;
         PidFile pid_file = moved ? make_pid_file(fresh.config.global) : PidFile();
         open_log(fresh.config.global);
@@ -81,8 +83,11 @@ void Arbiter::commit(config::Loaded fresh, Services next)
             return other->config.name == service->config.name;
         });
     });
+    if (successor_.running())
+        disown_unshared(services_, next);
     close_unshared(services_, next);
     services_ = std::move(next);
+    apply_options(services_, activated_);
     loaded_ = std::move(fresh);
     hooks_.configure(loaded_.config.global);
     ready_ = false;
@@ -133,7 +138,7 @@ void Arbiter::look_at_other_server()
 std::string Arbiter::upgrade()
 {
     look_at_other_server();
-    if (mode_ != Mode::serving)
+    if (mode_ != Mode::serving || hooks_.stop_runs())
         return "the server is stopping";
     if (successor_.running())
         return "the new server, process " + std::to_string(successor_.pid()) +
@@ -164,10 +169,31 @@ std::string Arbiter::upgrade()
 // The new server goes on with what was this one's.
 void Arbiter::give_way()
 {
-    for (const SharedListener& listener : listeners_of(services_))
+    given_away_ = listeners_of(services_);
+    for (const SharedListener& listener : given_away_)
         listener->disown();
     net::notify::main_pid(successor_.pid());
     logging::info("leaving it to the new server, process %d", successor_.pid());
+}
+
+// The reaper asks whether this child was the new server.
+bool Arbiter::successor_ended(pid_t pid, const ExitStatus& status)
+{
+    if (!successor_.ended(pid, status))
+        return false;
+    if (mode_ == Mode::serving) {
+        logging::info("this server goes on");
+        for (const auto& service : services_)
+            if (service->policy.limit() == 0)  // WINCH had left it to the new one
+                service->policy.resize(service->config.workers);
+        return true;
+    }
+    logging::error("no server is left when this one has stopped");
+    for (const SharedListener& listener : given_away_) {
+        listener->claim();
+        listener->unlink_if_ours();
+    }
+    return true;
 }
 
 // The old server has gone.
@@ -182,6 +208,7 @@ void Arbiter::take_over()
             listener->unlink_if_ours();
     }
     handed_over_.clear();
+    apply_options(services_, activated_);
     try {
         pid_file_.move_to(loaded_.config.global.pid);
     } catch (const std::exception& error) {

@@ -53,6 +53,16 @@ SharedListener find_listener(const std::vector<SharedListener>& open, const net:
     return nullptr;
 }
 
+net::ListenOptions options_of(const config::Pool& pool)
+{
+    net::ListenOptions options;
+    options.backlog = pool.backlog;
+    options.mode = pool.listen_mode;
+    options.owner = pool.listen_owner;
+    options.group = pool.listen_group;
+    return options;
+}
+
 SharedListener open_listener(const config::Pool& pool,
                              const std::string& bind,
                              const std::vector<SharedListener>& before,
@@ -61,15 +71,9 @@ SharedListener open_listener(const config::Pool& pool,
     const auto address = net::Address::parse(bind);
     if (!address)
         throw StartError(exit_config, "[" + pool.name + "] bind: " + address.error());
-    net::ListenOptions options;
-    options.backlog = pool.backlog;
-    options.mode = pool.listen_mode;
-    options.owner = pool.listen_owner;
-    options.group = pool.listen_group;
-    if (SharedListener open = find_listener(before, address.value())) {
-        open->apply(options);
+    net::ListenOptions options = options_of(pool);
+    if (SharedListener open = find_listener(before, address.value()))
         return open;
-    }
     // A server that runs cannot stand still for seconds until a port is free.
     if (!before.empty())
         options.attempts = 1;
@@ -198,6 +202,29 @@ Services open_services(const config::Config& config,
         throw;
     }
     return services;
+}
+
+void apply_options(const Services& services, const std::vector<ActivatedSocket>& activated) noexcept
+{
+    for (const auto& service : services)
+        for (const SharedListener& listener : service->listeners) {
+            const auto same = [&](const auto& socket) { return socket.listener == listener; };
+            if (std::any_of(activated.begin(), activated.end(), same))
+                continue;
+            try {
+                listener->apply(options_of(service->config));
+            } catch (const std::exception& error) {
+                logging::error("[%s] %s", service->config.name.c_str(), error.what());
+            }
+        }
+}
+
+void disown_unshared(const Services& before, const Services& after) noexcept
+{
+    for (const auto& service : before)
+        for (const SharedListener& listener : service->listeners)
+            if (!shares(after, listener))
+                listener->disown();
 }
 
 void close_unshared(const Services& before, const Services& after) noexcept

@@ -73,6 +73,13 @@ Services open_services(const config::Config& config,
 
 std::vector<SharedListener> listeners_of(const Services& services);
 
+// Backlog, mode, owner and group of the sockets as the pools say now. What fails is logged.
+void apply_options(const Services& services,
+                   const std::vector<ActivatedSocket>& activated) noexcept;
+
+// The socket files of `before` that `after` does not share are somebody else's from now on.
+void disown_unshared(const Services& before, const Services& after) noexcept;
+
 // Closes the sockets of `before` that `after` does not share, and removes their files. Services
 // that are in both stay as they are.
 void close_unshared(const Services& before, const Services& after) noexcept;

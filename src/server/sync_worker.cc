@@ -91,7 +91,7 @@ void SyncWorker::run()
         }
         take_signals();
     }
-    if (!stopping_ && woken_)
+    if (!stopping_)
         accept_last();
     stop_accepting();
     finish_waiting();
@@ -113,7 +113,6 @@ bool SyncWorker::accept_all()
             return any;
         any = accept_one(*listener) || any;
     }
-    woken_ = false;
     return any;
 }
 
@@ -122,11 +121,13 @@ bool SyncWorker::accept_all()
 void SyncWorker::accept_last()
 {
     for (const auto& listener : setup_.listeners)
-        accept_one(*listener);
+        if (woken_.contains(listener->fd()))
+            accept_one(*listener);
 }
 
 bool SyncWorker::accept_one(const net::Listener& listener)
 {
+    woken_.erase(listener.fd());
     net::Accepted accepted = net::accept(listener.fd(), listener.is_tcp());
     switch (accepted.outcome) {
     case net::Accepted::Outcome::would_block: return false;
@@ -238,9 +239,9 @@ void SyncWorker::wait(Duration limit)
     const int count = ::epoll_wait(epoll_.get(), events, max_events, poll_timeout(until, now));
     notify(Clock::now());
     const std::span<const epoll_event> ready(events, static_cast<std::size_t>(std::max(count, 0)));
-    woken_ = woken_ || std::any_of(ready.begin(), ready.end(), [this](const epoll_event& event) {
-                 return is_listener(event.data.fd);
-             });
+    for (const epoll_event& event : ready)
+        if (is_listener(event.data.fd))
+            woken_.insert(event.data.fd);
     for (const epoll_event& event : ready) {
         const int fd = event.data.fd;
         if (fd == setup_.channel)
@@ -389,7 +390,7 @@ void SyncWorker::drive(handler::Task& task)
             told = true;
         }
         // New clients are told at once that nobody will serve them here.
-        if (retiring_ && !woken_)
+        if (retiring_ && woken_.empty())
             stop_accepting();
         task.advance(std::span<const pollfd>(set_).subspan(2), now);
     }

@@ -12,6 +12,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include <poll.h>
@@ -60,7 +61,7 @@ private:
 
     UniqueFd epoll_;
     bool listening_ = false;  // the listeners are in the epoll set
-    bool woken_ = false;      // for a connection that has not been looked for yet
+    std::set<int> woken_;     // listeners with a connection that has not been looked for yet
     bool closed_ = false;     // the listeners, for good
     TimePoint quiet_until_ = TimePoint::min();
     TimePoint paused_until_ = TimePoint::min();

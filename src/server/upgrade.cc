@@ -1,5 +1,6 @@
 #include "server/upgrade.h"
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "log/log.h"
 
@@ -9,7 +10,9 @@
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
+#include <sstream>
 #include <string_view>
+#include <thread>
 
 #include <fcntl.h>
 #include <poll.h>
@@ -65,17 +68,30 @@ std::string read_whole(const std::string& path)
 bool is_server(pid_t pid)
 {
     const std::string process = "/proc/" + std::to_string(pid);
+    struct stat status {};
+    // A program of a pool may call itself anything.
+    if (::stat(process.c_str(), &status) != 0 || status.st_uid != ::geteuid())
+        return false;
     return read_whole(process + "/cmdline").starts_with(arbiter_title) ||
            read_whole(process + "/environ").find(std::string(variable) + "=") != std::string::npos;
 }
 
-// A child of this process that is a server; 0: there is none.
+// A child of this process that is a server; 0: there is none. One that is in the middle of
+// execve(2) cannot be told from others for a moment.
 pid_t find_server()
 {
-    std::ifstream children("/proc/thread-self/children");
-    for (pid_t child = 0; children >> child;)
-        if (is_server(child))
-            return child;
+    constexpr int tries = 100;
+    constexpr Duration pause{10};
+    for (int i = 0; i < tries; ++i) {
+        std::istringstream children(read_whole("/proc/thread-self/children"));
+        pid_t child = 0;
+        while (children >> child)
+            if (is_server(child))
+                return child;
+        if (child == 0)
+            break;
+        std::this_thread::sleep_for(pause);
+    }
     return 0;
 }
 
@@ -115,6 +131,10 @@ void Successor::become(const config::Invocation& invocation,
         names += (names.empty() ? "" : ":") + socket.name;
     }
     fds.push_back(line);
+    // The log stays where it can be written to, above the places of the sockets.
+    if (const int log = logging::descriptor(); log >= first_handed)
+        logging::adopt(
+            UniqueFd(::fcntl(log, F_DUPFD_CLOEXEC, first_handed + static_cast<int>(fds.size()))));
     const bool placed = place(fds);
     const std::string self = std::to_string(::getpid());
     set("LISTEN_PID", self);
@@ -141,8 +161,7 @@ bool Successor::ended(pid_t pid, const ExitStatus& status)
     if (pid != pid_)
         return false;
     logging::write(status.clean() ? logging::Level::info : logging::Level::error,
-                   "the new server, process " + std::to_string(pid) + ", " + describe(status) +
-                       ": this one goes on");
+                   "the new server, process " + std::to_string(pid) + ", " + describe(status));
     pid_ = 0;
     line_.reset();
     return true;

@@ -18,6 +18,7 @@
 #include <linux/close_range.h>
 #include <sched.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 namespace server {
@@ -167,6 +168,10 @@ void Worker::take_messages()
         case Message::stay: asking_ = false; break;
         }
     }
+    // The arbiter is gone: an end that is always readable would keep the worker awake.
+    char byte = 0;
+    if (::recv(setup_.channel, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+        ::close(std::exchange(setup_.channel, -1));
 }
 
 void Worker::wake_arbiter() const

@@ -315,6 +315,15 @@ TEST_CASE("modules: resource limits of the pool hold for the worker", "[modules]
     CHECK(server.ask(server.get("m", "descriptors")).body() == "64 64");
 }
 
+TEST_CASE("modules: a module that ends its process while it loads ends the start", "[modules]")
+{
+    const TempDir directory;
+    const Module quits("tests/modules/quits.so");
+    const Finished finished = refused(quits.file, directory);
+    CHECK(finished.status == ExitStatus{3, 0});
+    CHECK(contains(finished.err, "the worker failed to boot, giving up"));
+}
+
 TEST_CASE("modules: a module that cannot be loaded ends the start with status 4", "[modules]")
 {
     const TempDir directory;

@@ -8,6 +8,7 @@
 #include <csignal>
 #include <string>
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace {
@@ -232,4 +233,27 @@ TEST_CASE("reload: a reload that fails at the log keeps the pid file as well", "
     CHECK(server.wait_log("the old one stays in use"));
     CHECK(read_file(first) == std::to_string(server.pid()) + "\n");
     CHECK_FALSE(exists(second));
+}
+
+TEST_CASE("reload: a reload that fails leaves the mode of a socket as it is", "[reload]")
+{
+    const TempDir directory;
+    const Server server({.pool = "listen_mode = 0666\n"});
+    REQUIRE(server.serves());
+    const auto mode = [&] {
+        struct stat status {};
+        ::stat(server.socket().c_str(), &status);
+        return status.st_mode & 0777;
+    };
+    const std::string pool = "listen_mode = 0600\n";
+    write_file(server.configuration(),
+               server.configuration_text({.pool = pool}) + "[other]\nscript = " +
+                   build_file("tests/data/cgi/act") + "\nbind = unix:" + (directory / "no/socket") +
+                   "\n" + (is_root() ? "user = " + std::string(pool_user()) + "\n" : ""));
+    server.signal(SIGHUP);
+    CHECK(server.wait_log("the old one stays in use"));
+    CHECK(mode() == 0666);
+    write_file(server.configuration(), server.configuration_text({.pool = pool}));
+    server.signal(SIGHUP);
+    CHECK(wait_for([&] { return mode() == 0600; }));
 }

@@ -54,21 +54,20 @@ TEST_CASE("stop: TERM lets the running request finish", "[stop]")
 TEST_CASE("stop: a TCP port is closed at once while the last request runs", "[stop]")
 {
     const std::string tcp = free_address();
-    Server server({.pool = "bind = " + tcp + "\n", .wait = false});
-    const auto refused = [&] {
-        const int fd = try_connect(tcp);
-        if (fd >= 0)
-            ::close(fd);
-        return fd < 0;
-    };
-    REQUIRE(wait_for([&] { return !refused(); }));
+    Server server({.pool = "workers = 2\nbind = " + tcp + "\n", .wait = false});
+    REQUIRE(server.wait_log("ready"));
     const std::string go = server.directory() / "go";
     FastcgiClient client(tcp);
     client.send(
         server.get("act", started(server) + "&wait=" + encode(go) + "&text=finished").bytes());
     wait_started(server);
     server.signal(SIGTERM);
-    CHECK(wait_for(refused));
+    CHECK(wait_for([&] {
+        const int fd = try_connect(tcp);
+        if (fd >= 0)
+            ::close(fd);
+        return fd < 0;
+    }));
     CHECK(server.process().running());
     write_file(go, "");
     CHECK(client.read_reply().body() == "finished");

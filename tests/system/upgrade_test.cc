@@ -10,6 +10,9 @@
 #include <string>
 #include <thread>
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 namespace {
 
 constexpr Milliseconds soon{8000};
@@ -149,6 +152,52 @@ TEST_CASE("upgrade: it can be taken back after the old workers have gone", "[upg
     upgrade.fresh = pid_in(upgrade.path + ".2");
     ::kill(upgrade.fresh, SIGTERM);
     CHECK(wait_for([&] { return !alive(upgrade.fresh); }, soon));
+}
+
+TEST_CASE("upgrade: a new server that dies leaves no outage behind", "[upgrade]")
+{
+    Upgrade upgrade;
+    upgrade.server.signal(SIGWINCH);
+    CHECK(wait_for([&] { return children_of(upgrade.server.pid()).size() == 1; }, soon));
+    ::kill(upgrade.fresh, SIGKILL);
+    CHECK(upgrade.server.wait_workers(2, soon));
+    CHECK(upgrade.server.serves());
+}
+
+TEST_CASE("upgrade: a socket file that was lost meanwhile comes back by a reload", "[upgrade]")
+{
+    Upgrade upgrade;
+    REQUIRE(::unlink(upgrade.server.socket().c_str()) == 0);
+    CHECK(upgrade.server.stop(SIGTERM, soon) == ExitStatus{0, 0});
+    CHECK(wait_for([&] { return pid_in(upgrade.path) == upgrade.fresh; }, soon));
+    ::kill(upgrade.fresh, SIGHUP);
+    CHECK(
+        wait_for([&] { return exists(upgrade.server.socket()) && upgrade.server.serves(); }, soon));
+    ::kill(upgrade.fresh, SIGTERM);
+    CHECK(wait_for([] { return adopted().empty(); }, soon));
+}
+
+TEST_CASE("upgrade: the new configuration's mode of the socket holds at the end", "[upgrade]")
+{
+    Upgrade upgrade;
+    const auto mode = [&] {
+        struct stat status {};
+        ::stat(upgrade.server.socket().c_str(), &status);
+        return status.st_mode & 0777;
+    };
+    ::kill(upgrade.fresh, SIGTERM);
+    REQUIRE(wait_for([&] { return !alive(upgrade.fresh); }, soon));
+    upgrade.server.configure(
+        {.pool = "listen_mode = 0600\n", .global = "pid = " + upgrade.path + "\n"});
+    upgrade.server.signal(SIGUSR2);
+    INFO(upgrade.server.log());
+    REQUIRE(wait_for([&] { return pid_in(upgrade.path + ".2") != 0; }, soon));
+    upgrade.fresh = pid_in(upgrade.path + ".2");
+    CHECK(wait_for([&] { return children_of(upgrade.fresh).size() == 2; }, soon));
+    CHECK(upgrade.server.stop(SIGTERM, soon) == ExitStatus{0, 0});
+    CHECK(wait_for([&] { return mode() == 0600; }, soon));
+    ::kill(upgrade.fresh, SIGTERM);
+    CHECK(wait_for([] { return adopted().empty(); }, soon));
 }
 
 TEST_CASE("upgrade: a request that runs over it is finished by the old server", "[upgrade]")

@@ -293,3 +293,22 @@ TEST_CASE("workers: a worker that dies again and again is not replaced without p
     CHECK(deaths < 50);
     CHECK(wait_for([&] { return server.serves(); }, Milliseconds{10000}));
 }
+
+TEST_CASE("workers: one that is killed by its first request is replaced at once", "[process]")
+{
+    const Server server({.pool = "workers = 1\n"});
+    for (int i = 0; i < 4; ++i) {
+        REQUIRE(server.wait_workers(1));
+        const pid_t victim = server.worker();
+        FastcgiClient client(server.address());
+        client.send(server.get("act", "plain&out=begun&sleep=60000").bytes());
+        REQUIRE(client.wait_for_output("begun"));
+        ::kill(victim, SIGKILL);
+        CHECK(wait_for([&] {
+            const auto workers = server.workers();
+            return workers.size() == 1 && workers[0] != victim;
+        }));
+    }
+    CHECK(server.serves());
+    CHECK(server.log().find("the next worker is started in") == std::string::npos);
+}

@@ -320,3 +320,17 @@ TEST_CASE("config: a limit above the hard limit of the server is a mistake")
               "4: rlimit_core: is above the hard limit that the server was started with: at most "
               "1024");
 }
+
+TEST_CASE("config: max_processes covers what the pools start with", "[config]")
+{
+    Site site;
+    const auto with = [&](const std::string& most, const std::string& pool) {
+        return site.mistakes_of("[global]\nmax_processes = " + most + "\n" +
+                                site.pool("www", pool));
+    };
+    CHECK(with("3", "workers = 3\n") == "nothing is wrong");
+    CHECK(with("2", "workers = 3\n") ==
+          "2: max_processes: 2 is less than the 3 workers that the pools start with");
+    CHECK(with("2", "workers = 8\nscaling = ondemand\n") == "nothing is wrong");
+    CHECK(with("1", "workers = 8\nscaling = dynamic\nmin_spare = 2\n") != "nothing is wrong");
+}
