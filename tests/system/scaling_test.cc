@@ -78,7 +78,9 @@ bool wait_other_worker(const Server& server, pid_t before)
 TEST_CASE("scaling: an ondemand pool starts a worker for the first request and none stays idle",
           "[scaling]")
 {
-    const Server server({.pool = "scaling = ondemand\nworkers = 3\nidle_timeout = 1s\n"});
+    const Server server(
+        {.pool = "scaling = ondemand\nworkers = 3\nidle_timeout = 1s\n", .wait = false});
+    REQUIRE(server.wait_log("ready"));
     CHECK(server.workers().empty());
     CHECK(server.serves());
     CHECK(server.wait_workers(1));
