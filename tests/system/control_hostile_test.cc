@@ -132,7 +132,7 @@ TEST_CASE("control: hostile request lines leave the status valid and the termina
 
 TEST_CASE("control: a worker that was taken over can lie in its status and do no more", "[control]")
 {
-    Server server({.pool = "handler = module\nmodule = " + build_file("tests/modules/vandal.so") +
+    Server server({.pool = "handler = module\nmodule = " + public_file("tests/modules/vandal.so") +
                            "\nworkers = 2\ntimeout = 2s\n",
                    .global = with_control});
     REQUIRE(server.wait_workers(2));

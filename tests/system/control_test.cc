@@ -189,12 +189,12 @@ TEST_CASE("control: a reload with a mistake fails and says which", "[control]")
 TEST_CASE("control: a reload whose workers do not boot fails and the old ones serve on",
           "[control]")
 {
-    Server server({.pool = "handler = module\nmodule = " + build_file("examples/module/hello.so") +
+    Server server({.pool = "handler = module\nmodule = " + public_file("examples/module/hello.so") +
                            "\nworkers = 1\n",
                    .global = with_control});
     REQUIRE(wait_serving(server));
     server.configure({.pool = "handler = module\nmodule = " +
-                              build_file("tests/modules/init_fails.so") + "\nworkers = 1\n",
+                              public_file("tests/modules/init_fails.so") + "\nworkers = 1\n",
                       .global = with_control});
     const Finished reload = ctl(server, {"reload"}, Milliseconds{30'000});
     CHECK(reload.status == failed);
@@ -212,7 +212,7 @@ TEST_CASE("control: reload does not wait longer than it may", "[control]")
     Server server({.global = with_control, .environment = {{"GO", go}}});
     REQUIRE(wait_serving(server));
     server.configure({.pool = "handler = module\nmodule = " +
-                              build_file("tests/modules/init_waits.so") + "\nworkers = 1\n",
+                              public_file("tests/modules/init_waits.so") + "\nworkers = 1\n",
                       .global = with_control});
     const Finished late = ctl(server, {"-t", "200ms", "reload"});
     CHECK(late.status == failed);

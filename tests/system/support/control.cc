@@ -20,7 +20,8 @@ Finished tricornctl(std::vector<std::string> arguments,
 {
     Command command;
     command.arguments = std::move(arguments);
-    command.arguments.insert(command.arguments.begin(), binary() + "ctl");
+    command.arguments.insert(command.arguments.begin(),
+                             user.empty() ? binary() + "ctl" : public_file("tricornctl"));
     command.user = user;
     return run(std::move(command), patience);
 }

@@ -76,6 +76,15 @@ std::string build_file(const std::string& name)
     return from_environment("TRICORN_BUILDDIR", ".") + "/" + name;
 }
 
+std::string public_file(const std::string& name)
+{
+    static const TempDir directory;
+    const std::string path = directory / std::filesystem::path(name).filename().string();
+    if (!exists(path))
+        write_file(path, read_file(build_file(name)), 0755);
+    return path;
+}
+
 std::string encode(std::string_view bytes)
 {
     constexpr char digits[] = "0123456789abcdef";

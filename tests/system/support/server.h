@@ -87,6 +87,8 @@ std::string binary();
 bool is_sanitized();  // the binary is built with AddressSanitizer
 std::string source_file(const std::string& name);
 std::string build_file(const std::string& name);
+// A copy of it where every user may read and run it: the build may lie in root's home.
+std::string public_file(const std::string& name);
 
 // Runs the binary with arguments to its end.
 Finished tricorn(std::vector<std::string> arguments,
