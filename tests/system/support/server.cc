@@ -79,7 +79,7 @@ std::string build_file(const std::string& name)
 std::string public_file(const std::string& name)
 {
     static const TempDir directory;
-    const std::string path = directory / std::filesystem::path(name).filename().string();
+    std::string path = directory / std::filesystem::path(name).filename().string();
     if (!exists(path))
         write_file(path, read_file(build_file(name)), 0755);
     return path;
