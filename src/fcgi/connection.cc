@@ -161,6 +161,15 @@ void Connection::write_stdout(std::string_view bytes)
     append_stream(FCGI_STDOUT, bytes);
 }
 
+void Connection::queue_stdout(std::string_view bytes)
+{
+    while (!bytes.empty()) {
+        const std::string_view content = bytes.substr(0, max_content);
+        append_record(queue_, FCGI_STDOUT, parser_.request_id(), content);
+        bytes.remove_prefix(content.size());
+    }
+}
+
 void Connection::write_stderr(std::string_view bytes)
 {
     append_stream(FCGI_STDERR, bytes);

@@ -1,10 +1,10 @@
 // connection.h - one FastCGI connection: socket, parser and output queue. Never blocks.
 // Units    sizes in bytes; app_status is the exit status of the program.
 // Errors   no call throws. gone(): the web server has left, nothing can be delivered any more.
-//          error(): it sent something that is no FastCGI, in words for the log; the connection
-//          can only be closed.
-// Owner    the worker that accepted it. Bodies are views into the connection's buffer: nothing
-//          more is read from the socket until they are consumed, which is the back-pressure.
+//          error(): it sent something that is no FastCGI, in words for the log; the connection can
+//          only be closed.
+// Owner    the worker that accepted it. Bodies are views into the connection's buffer: nothing more
+//          is read from the socket until they are consumed, which is the back-pressure.
 // Source   FastCGI 1.0; what nginx 1.22 takes for a complete reply was measured, see abort().
 #pragma once
 
@@ -67,6 +67,8 @@ public:
 
     // Output: sent at once as far as the socket takes it, the rest is queued.
     void write_stdout(std::string_view bytes);
+    // Queued in any case: goes out with what is written next.
+    void queue_stdout(std::string_view bytes);
     void write_stderr(std::string_view bytes);
     // Ends the reply: the end of STDOUT and END_REQUEST, together with `last` in one system call.
     void finish(std::string_view last, std::uint32_t app_status);

@@ -55,14 +55,14 @@ Reply::Reply(const config::Pool& pool, fcgi::Connection& client, Outcome& outcom
 {
 }
 
-bool Reply::write(std::string_view bytes)
+bool Reply::put(std::string_view bytes, void (fcgi::Connection::*send)(std::string_view))
 {
     if (stage_ == Stage::ended)
         return true;
     if (stage_ == Stage::body)
-        client_.write_stdout(limit(bytes));
+        (client_.*send)(limit(bytes));
     else if (take_header(bytes, false, {}))
-        client_.write_stdout(std::string(response_.header()).append(limit(bytes)));
+        (client_.*send)(std::string(response_.header()).append(limit(bytes)));
     if (stage_ == Stage::ended)
         return false;
     if (cut_) {

@@ -30,7 +30,9 @@ public:
 
     // A piece of the program's output; dropped when the reply has ended. False when the reply has
     // failed because of it.
-    bool write(std::string_view bytes);
+    bool write(std::string_view bytes) { return put(bytes, &fcgi::Connection::write_stdout); }
+    // The same for what end() follows at once: they are sent together.
+    bool write_last(std::string_view bytes) { return put(bytes, &fcgi::Connection::queue_stdout); }
     // Its last piece, and how the program ended, if that is known. False when the reply has
     // failed because of it.
     bool end(std::string_view last, const std::optional<ExitStatus>& exit);
@@ -43,6 +45,7 @@ public:
 private:
     enum class Stage { header, body, ended };
 
+    bool put(std::string_view bytes, void (fcgi::Connection::*send)(std::string_view));
     bool take_header(std::string_view& bytes, bool last, const std::string& how);
     std::string_view limit(std::string_view body);
 

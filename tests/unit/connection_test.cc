@@ -256,6 +256,22 @@ TEST_CASE("connection: writing while the queue drains keeps the order", "[connec
     CHECK((reply.stream(wire::stdout_stream) == sent));
 }
 
+TEST_CASE("connection: what is queued goes out with the end and not before", "[connection]")
+{
+    Peer peer(unix_pair());
+    peer.send(wire::request(1, some_pairs, {}));
+    REQUIRE(peer.turn());
+    const std::string large(100'000, 'l');
+    peer.connection.write_stdout("first ");
+    peer.connection.queue_stdout(large);
+    CHECK(wire::decode(peer.read()).stream(wire::stdout_stream) == "first ");
+    peer.connection.finish({}, 3);
+    const auto reply = wire::decode(peer.read_all());
+    CHECK(reply.complete());
+    CHECK(reply.app_status() == 3);
+    CHECK((reply.stream(wire::stdout_stream) == large));
+}
+
 TEST_CASE("connection: a last piece of any size ends the reply", "[connection]")
 {
     for (const std::size_t size : {0u, 1u, 7u, 8u, 65'527u, 65'528u, 65'529u, 200'000u}) {

@@ -79,12 +79,13 @@ void Relay::advance(std::span<const pollfd> ready, TimePoint now)
     if ((ready[input_slot].revents & (POLLERR | POLLNVAL)) != 0)
         child_.input.reset();  // the program does not want the rest, which is its right
     feed_input(now);
-    if (ready[errors_slot].revents != 0)
-        read_errors();
-    if (ready[output_slot].revents != 0)
-        read_output(now);
     if (ready[program_slot].revents != 0)
-        watch_program(now);
+        watch_program(now);  // before its last output, which then goes out with the end
+    const bool over = program_ == Program::over;
+    if (over || ready[errors_slot].revents != 0)
+        read_errors();
+    if (over || ready[output_slot].revents != 0)
+        read_output(now);
     watch_client(now);  // after all that can have noticed that it is gone, writing included
     watch_clock(now);
     settle(now);
@@ -163,19 +164,32 @@ void Relay::feed_input(TimePoint now)
 void Relay::read_output(TimePoint now)
 {
     char buffer[chunk];
+    std::size_t held = 0;
     for (int i = 0; i < max_reads && child_.output && !client_.output_pending(); ++i) {
-        const ssize_t got = ::read(child_.output.get(), buffer, sizeof buffer);
+        const ssize_t got = ::read(child_.output.get(), buffer + held, sizeof buffer - held);
         if (try_again(got))
-            return;
+            break;
         if (got <= 0) {
             child_.output.reset();
             output_end_ = now;
-            return;
+            break;
         }
         program_time_ = now;
-        if (!reply_.write({buffer, static_cast<std::size_t>(got)}))
+        held += static_cast<std::size_t>(got);
+        // Of a program that has exited the end is likely to follow, and goes out with this.
+        if (program_ == Program::over && held < sizeof buffer)
+            continue;
+        if (!reply_.write({buffer, held}))
             reply_over(now);
+        held = 0;
     }
+    if (held == 0)
+        return;
+    // Without stdout settle() ends the reply in this turn.
+    const bool all = !child_.output && program_ == Program::over;
+    const std::string_view rest(buffer, held);
+    if (!(all ? reply_.write_last(rest) : reply_.write(rest)))
+        reply_over(now);
 }
 
 void Relay::read_errors()
@@ -208,8 +222,6 @@ void Relay::watch_program(TimePoint now)
     exited_ = now;
     kill_deadline_ = never;
     child_.input.reset();
-    read_output(now);
-    read_errors();
 }
 
 // TERM to the whole process group; watch_clock() follows with KILL.
