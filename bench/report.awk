@@ -1,5 +1,5 @@
-# report.awk - the tables and the bars from the files "memory" (server kB) and "results" (run.awk).
-# Columns of results: 5 requests/s, 6 p50, 7 p99, 8 max, 9 CPU, 10 errors, 11 foreign CPU.
+# report.awk - the tables and the bars from the files "memory" (server kB), "starts" (round program
+# starts/s) and "results" (run.awk). Columns of results: 5 requests/s, 6 p50, 7 p99, 8 max, 9 CPU, 10 errors, 11 foreign CPU.
 
 # Sorts list[1..count] in place; mawk has no asort.
 function sort(list, count,    i, j, value)
@@ -40,13 +40,20 @@ function bar(text, value, limit, more)
     printf "- %s: %s, %s\n", text, value, ((more ? value + 0 >= limit : value + 0 <= limit) ? "met" : "missed")
 }
 
-FNR == NR {
-    memory_sum[$1] += $2
-    memory_count[$1]++
-    next
+FNR == 1 {
+    file++
 }
 
-{
+file == 1 {
+    memory_sum[$1] += $2
+    memory_count[$1]++
+}
+
+file == 2 {
+    value_of["starts " $2, $1, 5] = $3
+}
+
+file == 3 {
     key = $2 " " $3 " " $4
     for (column = 5; column <= 11; column++)
         value_of[key, $1, column] = $column
@@ -86,6 +93,12 @@ END {
                     s == 1 ? "" : spread(key, "ratio", "%.2f")
             }
     print "\nMedians of the rounds (smallest-largest).\n"
+
+    print "| program | starts/s without a server |"
+    print "|---|---:|"
+    for (p = 1; p <= programs_count; p++)
+        printf "| %s | %s |\n", program[p], spread("starts " program[p], 5, "%.0f")
+    print ""
 
     print "| server | idle workers | private kB per worker |\n|---|---:|---:|"
     for (s = 1; s <= servers_count; s++)
