@@ -1,10 +1,10 @@
-// reply.h - what a running server answers to tricornctl(1): one JSON document in one line.
-// Pure: structures in, text out, and back.
+// reply.h - what a running server answers to tricornctl(1): one JSON document in one line. Pure:
+// structures in, text out, and back.
 // Units    seconds, bytes; times of day are UTC, RFC 3339.
 // Errors   write_reply() makes valid JSON of ASCII from any bytes: what is not UTF-8 is replaced.
 //          read_reply() is empty for what is no reply.
-// Owner    the server writes, tricornctl reads. The .cc is the protocol's only user of
-// nlohmann-json. Source   php-fpm's status page for what is in it; PROTOCOL in tricornctl(1).
+// Owner    the server writes, tricornctl reads.
+// Source   php-fpm's status page for what is in it; PROTOCOL in tricornctl(1).
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// request.h - what tricornctl(1) asks of a running server: one line of text, "scale www +2".
-// Pure: text in, request out.
+// request.h - what tricornctl(1) asks of a running server: one line of text, "scale www +2". Pure:
+// text in, request out.
 // Units    a line has at most longest_request bytes, without its newline.
 // Errors   parse_request() says what is wrong and what would be right.
 // Owner    the server parses; tricornctl does so first, to refuse what the server would refuse.

@@ -125,7 +125,7 @@ TEST_CASE("control: what is read is what was written", "[control]")
 TEST_CASE("control: a refusal carries its reason and nothing else", "[control]")
 {
     CHECK(control::write_reply(control::refusal("no \"x\"")) ==
-          "{\"ok\":false,\"error\":\"no \\\"x\\\"\"}\n");
+          "{\"error\":\"no \\\"x\\\"\",\"ok\":false}\n");
 }
 
 TEST_CASE("control: what is no reply is not taken for one", "[control]")
