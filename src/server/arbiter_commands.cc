@@ -64,13 +64,11 @@ void Arbiter::commit(config::Loaded fresh, Services next)
         logging::warning("daemon does not change by a reload: start the server anew");
     const bool kept = keep_unchanged(fresh.config.global, next);
     for (const auto& service : services_) {
-        const auto same = std::find_if(next.begin(), next.end(), [&](const auto& other) {
-            return other->config.name == service->config.name;
-        });
-        if (same != next.end() && *same == service)
+        const auto same = find_service(next, service->config.name);
+        if (same == service)
             continue;
-        if (same != next.end()) {
-            (*same)->policy.take_over(service->policy);
+        if (same) {
+            same->policy.take_over(service->policy);
         } else {
             service->policy.retire_all();
             removed_.push_back(service);
@@ -79,9 +77,7 @@ void Arbiter::commit(config::Loaded fresh, Services next)
     }
     // A pool that is back is not removed any more: its new Service retires the old workers.
     std::erase_if(removed_, [&](const auto& service) {
-        return std::any_of(next.begin(), next.end(), [&](const auto& other) {
-            return other->config.name == service->config.name;
-        });
+        return find_service(next, service->config.name) != nullptr;
     });
     if (successor_.running())
         disown_unshared(services_, next);
@@ -107,19 +103,18 @@ bool Arbiter::keep_unchanged(const config::Global& global, Services& next) const
     if (global.error_log != before.error_log || global.log_level != before.log_level ||
         global.log_syslog != before.log_syslog)
         return false;
-    const auto same = [&](const auto& service) {
-        return std::find_if(services_.begin(), services_.end(), [&](const auto& other) {
-            return other->config.name == service->config.name && other->same_as(*service);
-        });
-    };
-    const auto unchanged = std::count_if(
-        next.begin(), next.end(), [&](const auto& each) { return same(each) != services_.end(); });
+    std::vector<std::shared_ptr<Service>> kept;  // one for each of next; empty: none
+    for (const auto& service : next) {
+        const auto same = find_service(services_, service->config.name);
+        kept.push_back(same && same->same_as(*service) ? same : nullptr);
+    }
+    const auto unchanged = std::ssize(kept) - std::ranges::count(kept, nullptr);
     if (unchanged == std::ssize(next) && next.size() == services_.size())
         return false;
-    for (auto& service : next)
-        if (const auto found = same(service); found != services_.end()) {
-            logging::info("[%s] has not changed", service->config.name.c_str());
-            service = *found;
+    for (std::size_t i = 0; i < kept.size(); ++i)
+        if (kept[i]) {
+            logging::info("[%s] has not changed", kept[i]->config.name.c_str());
+            next[i] = kept[i];
         }
     return unchanged > 0;
 }

@@ -94,11 +94,10 @@ Reply Arbiter::status() const
 // As TTIN and TTOU: until the next reload.
 Reply Arbiter::scale(const control::Request& request)
 {
-    const auto service = std::ranges::find_if(
-        services_, [&](const auto& each) { return each->config.name == request.pool; });
-    if (service == services_.end())
+    const auto service = find_service(services_, request.pool);
+    if (!service)
         return refusal("there is no pool " + request.pool);
-    Pool& policy = (*service)->policy;
+    Pool& policy = service->policy;
     const int wanted = request.relative ? policy.limit() + request.count : request.count;
     if (wanted < 1)
         return refusal("a pool has at least 1 worker, and " + request.pool + " has " +

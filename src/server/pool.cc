@@ -160,9 +160,10 @@ void Pool::plan_count(TimePoint now, std::span<const WorkerState> workers, Plan&
 // Workers of the configuration before: all when the new ones have booted, or one for one.
 void Pool::plan_old(std::span<const WorkerState> workers, Plan& plan) const
 {
-    int left = policy_.rolling && !settled(workers) ? target_ - booted(workers) : 0;
-    if (!policy_.rolling && !settled(workers))
+    const bool replaced = settled(workers);
+    if (!replaced && !policy_.rolling)
         return;
+    int left = replaced ? 0 : target_ - booted(workers);  // that are still needed
     for (const WorkerState& worker : workers)
         if (!worker.current && serves(worker) && left-- <= 0)
             plan.retire.push_back(worker.pid);

@@ -140,6 +140,13 @@ Service::Service(config::Pool pool, std::vector<SharedListener> sockets)
 {
 }
 
+std::shared_ptr<Service> find_service(const Services& services, std::string_view pool)
+{
+    const auto found = std::ranges::find_if(
+        services, [pool](const auto& service) { return service->config.name == pool; });
+    return found == services.end() ? nullptr : *found;
+}
+
 bool Service::same_as(const Service& other) const
 {
     return config == other.config && listeners == other.listeners && identity == other.identity &&

@@ -17,6 +17,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace server {
@@ -47,6 +48,9 @@ struct Service {
 };
 
 using Services = std::vector<std::shared_ptr<Service>>;
+
+// The one of the pool with this name; empty: there is none.
+std::shared_ptr<Service> find_service(const Services& services, std::string_view pool);
 
 // A socket that systemd has passed, and the name of the pool it is meant for.
 struct ActivatedSocket {
