@@ -20,6 +20,16 @@
 namespace config {
 namespace {
 
+// TCP, or else a Unix socket. A name that is to be resolved and an inherited socket may be either.
+bool may_listen_on(const Pool& pool, bool tcp)
+{
+    return std::ranges::any_of(pool.bind, [tcp](const std::string& bind) {
+        const auto address = net::Address::parse(bind, net::Address::Names::refuse);
+        return !address || address.value().kind == net::Address::Kind::inherited_fd ||
+               address.value().is_tcp() == tcp;
+    });
+}
+
 class Checker {
 public:
     Checker(Draft& draft, bool root) : draft_(draft), root_(root) {}
@@ -266,6 +276,10 @@ void Checker::check_peers(const Pool& pool)
         if (const auto user = net::parse_user(pool.allowed_users[i]); !user)
             draft_.problems.push_back(
                 {origin(pool, "allowed_users", i), "allowed_users: " + user.error()});
+    if (!pool.allowed_clients.empty() && !may_listen_on(pool, true))
+        warning(pool, "allowed_clients", "has no effect: bind names no TCP address");
+    if (!pool.allowed_users.empty() && !may_listen_on(pool, false))
+        warning(pool, "allowed_users", "has no effect: bind names no Unix socket");
 }
 
 // Looks users up; a failure is reported at the key that is to blame.

@@ -296,6 +296,29 @@ TEST_CASE("config: a daemon with its access log on standard output is warned abo
     CHECK(site.load().warnings.empty());
 }
 
+TEST_CASE("config: a list of peers for sockets that the pool does not have is warned about")
+{
+    Site site;
+    const auto warnings_of = [&](const std::string& bind, const std::string& list) {
+        site.file("[www]\nroot = " + site.root() + "\nbind = " + bind + "\n" + list + "\n");
+        return site.load().warnings;
+    };
+    const std::string clients = "allowed_clients = 127.0.0.1";
+    const std::string users = "allowed_users = root";
+    REQUIRE(warnings_of("unix:/run/x", clients).size() == 1);
+    CHECK(warnings_of("unix:/run/x", clients)[0] ==
+          site.conf() + ":4: allowed_clients: has no effect: bind names no TCP address");
+    REQUIRE(warnings_of("127.0.0.1:0", users).size() == 1);
+    CHECK(warnings_of("127.0.0.1:0", users)[0] ==
+          site.conf() + ":4: allowed_users: has no effect: bind names no Unix socket");
+    CHECK(warnings_of("unix:/run/x", users).empty());
+    CHECK(warnings_of("[::1]:0", clients).empty());
+    CHECK(warnings_of("unix:/run/x 127.0.0.1:0", clients).empty());
+    CHECK(warnings_of("fd://3", clients).empty());
+    CHECK(warnings_of("fd://3", users).empty());
+    CHECK(warnings_of("localhost:0", clients).empty());
+}
+
 TEST_CASE("config: syslog as a file is answered with the key that means it")
 {
     Site site;
