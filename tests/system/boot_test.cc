@@ -10,16 +10,6 @@
 
 #include <sys/stat.h>
 
-namespace {
-
-pid_t pid_in(const std::string& path)
-{
-    const std::string text = read_file(path);
-    return text.empty() ? 0 : std::stoi(text);
-}
-
-}  // namespace
-
 TEST_CASE("boot: a module that cannot be loaded ends the server with 4", "[process]")
 {
     const TempDir directory;

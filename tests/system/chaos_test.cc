@@ -1,7 +1,7 @@
 // chaos_test.cc - everything that may happen to a server happens while it serves: no request is
 // lost but those that a killed worker had, and afterwards the server is as it was. Each test prints
-// its figures. TRICORN_CHAOS_SECONDS is how long each of them goes on (2). Source   php-fpm
-// bug77185-reload-robustness and gh bugs on reload storms; gunicorn's issues with
+// its figures. TRICORN_CHAOS_SECONDS is how long each of them goes on (2).
+// Source   php-fpm bug77185-reload-robustness and gh bugs on reload storms; gunicorn's issues with
 //          lost requests at HUP and max_requests; fcgiwrap #19 and #18 (what a killed parent
 //          leaves).
 #include "tests/catch.h"
@@ -31,12 +31,6 @@ Milliseconds duration()
 {
     const char* seconds = std::getenv("TRICORN_CHAOS_SECONDS");  // NOLINT(concurrency-mt-unsafe)
     return Milliseconds{1000 * (seconds == nullptr ? 2 : std::atoi(seconds))};
-}
-
-pid_t pid_in(const std::string& path)
-{
-    const std::string text = read_file(path);
-    return text.empty() ? 0 : std::stoi(text);
 }
 
 // Other processes may come to the arbiter: orphans of killed workers.

@@ -1,6 +1,6 @@
 // hooks_test.cc - the administrator's commands run when they should, with what they should know,
-// and whatever they do, the server goes on. Source   gunicorn's server hooks; the zombies and
-// descriptors that uWSGI's hooks have leaked.
+// and whatever they do, the server goes on.
+// Source   gunicorn's server hooks; the zombies and descriptors that uWSGI's hooks have leaked.
 #include "tests/catch.h"
 #include "tests/system/support/address.h"
 #include "tests/system/support/nginx.h"
@@ -259,8 +259,8 @@ TEST_CASE("hooks: on_stop is not run by a server in whose place another one goes
     const auto upgrade = [&](pid_t old) {
         REQUIRE(server.wait_log("info: ready"));
         ::kill(old, SIGUSR2);
-        REQUIRE(wait_for([&] { return exists(pid_file + ".2"); }));
-        const pid_t fresh = std::stoi(read_file(pid_file + ".2"));
+        REQUIRE(wait_for([&] { return pid_in(pid_file + ".2") != 0; }));
+        const pid_t fresh = pid_in(pid_file + ".2");
         REQUIRE(server.wait_log("[" + std::to_string(fresh) + "] info: ready"));
         return fresh;
     };

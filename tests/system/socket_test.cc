@@ -1,6 +1,7 @@
 // socket_test.cc - where the server listens, what it inherits, and what it tells the service
-// manager. Source   sd_listen_fds(3), sd_notify(3), systemd-socket-activate(1); php-fpm listen.mode
-// and listen.owner.
+// manager.
+// Source   sd_listen_fds(3), sd_notify(3), systemd-socket-activate(1); php-fpm listen.mode and
+//          listen.owner.
 #include "tests/catch.h"
 #include "tests/system/support/address.h"
 #include "tests/system/support/nginx.h"
@@ -28,7 +29,7 @@ bool wait_serves(const Server& server, const std::string& address)
         if (fd < 0)
             return false;
         ::close(fd);
-        return ask(address, server.get("act", "text=alive")).body() == "alive";
+        return server.serves_at(address);
     });
 }
 
@@ -128,17 +129,7 @@ TEST_CASE("sockets: systemd-socket-activate hands its socket over", "[socket]")
     const TempDir directory;
     const Server configured;
     const std::string path = directory / "activated";
-    Command command;
-    command.arguments = {"systemd-socket-activate",
-                         "-l",
-                         path,
-                         binary(),
-                         "-c",
-                         configured.configuration(),
-                         "-b",
-                         "unix:" + path};
-    command.err = directory / "log";
-    Process process(command);
+    Process process(activated(path, {"-c", configured.configuration(), "-b", "unix:" + path}));
     REQUIRE(wait_for([&] { return exists(path); }));
     // The connection that wakes the server up is the first one to be served.
     const Reply reply = ask("unix:" + path, configured.get("act", "plain&env&fds"));
@@ -158,13 +149,10 @@ TEST_CASE("sockets: an activated server with a TARGET needs no bind", "[socket]"
     const TempDir directory;
     const Server configured;
     const std::string path = directory / "activated";
-    Command command;
-    command.arguments = {"systemd-socket-activate", "-l", path, binary()};
+    std::vector<std::string> arguments{configured.root()};
     if (is_root())
-        command.arguments.insert(command.arguments.end(), {"--user", pool_user()});
-    command.arguments.push_back(configured.root());
-    command.err = directory / "log";
-    Process process(command);
+        arguments.insert(arguments.begin(), {"--user", pool_user()});
+    Process process(activated(path, arguments));
     REQUIRE(wait_for([&] { return exists(path); }));
     CHECK(ask("unix:" + path, configured.get("act", "text=woken")).body() == "woken");
     process.signal(SIGTERM);

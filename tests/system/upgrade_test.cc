@@ -17,12 +17,6 @@ namespace {
 
 constexpr Milliseconds soon{8000};
 
-pid_t pid_in(const std::string& path)
-{
-    const std::string text = read_file(path);
-    return text.empty() ? 0 : std::stoi(text);
-}
-
 // A server with a pid file, and the new one that USR2 has started.
 struct Upgrade {
     TempDir directory;
@@ -259,8 +253,7 @@ TEST_CASE("upgrade: a daemon is followed by a daemon", "[upgrade]")
                                       "--set",
                                       "www.bind=unix:" + directory / "daemon"});
     REQUIRE(started.status == ExitStatus{0, 0});
-    const std::string address = "unix:" + directory / "daemon";
-    const auto serves = [&] { return ask(address, configured.get("act", "text=x")).body() == "x"; };
+    const auto serves = [&] { return configured.serves_at("unix:" + directory / "daemon"); };
     const pid_t old = pid_in(pid_file);
     REQUIRE(serves());
     ::kill(old, SIGUSR2);
@@ -282,21 +275,11 @@ TEST_CASE("upgrade: an activated socket is handed on and stays", "[upgrade]")
     const TempDir directory;
     const Server configured;
     const std::string path = directory / "activated";
-    Command command;
-    command.arguments = {"systemd-socket-activate",
-                         "-l",
-                         path,
-                         binary(),
-                         "-c",
-                         configured.configuration(),
-                         "-b",
-                         "unix:" + path};
+    Command command = activated(path, {"-c", configured.configuration(), "-b", "unix:" + path});
     command.err = directory / "log";
     Process process(command);
     REQUIRE(wait_for([&] { return exists(path); }));
-    const auto serves = [&] {
-        return ask("unix:" + path, configured.get("act", "text=x")).body() == "x";
-    };
+    const auto serves = [&] { return configured.serves_at("unix:" + path); };
     REQUIRE(serves());
     process.signal(SIGUSR2);
     const auto logged = [&](const std::string& text) {
@@ -341,9 +324,7 @@ TEST_CASE("upgrade: the first process of a container stays and hands signals on"
     };
     if (!logged("ready"))
         SKIP_TEST("no process namespaces here: " + read_file(directory / "log"));
-    const auto serves = [&] {
-        return ask("unix:" + path, configured.get("act", "text=x")).body() == "x";
-    };
+    const auto serves = [&] { return configured.serves_at("unix:" + path); };
     REQUIRE(serves());
     const auto inside = children_of(process.pid());
     REQUIRE(inside.size() == 1);

@@ -317,6 +317,12 @@ long resident_kilobytes(pid_t pid)
     return at == std::string::npos ? 0 : std::stol(status.substr(at + 6));
 }
 
+pid_t pid_in(const std::string& path)
+{
+    const std::string text = read_file(path);
+    return text.empty() ? 0 : std::stoi(text);
+}
+
 long cpu_ticks(pid_t pid)
 {
     const auto fields = stat_fields(pid);

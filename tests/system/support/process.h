@@ -1,7 +1,8 @@
 // process.h - starts programs, waits for them, and looks at processes through /proc.
 // Units    time is milliseconds; memory is kilobytes; CPU time is clock ticks of /proc.
 // Errors   throws std::system_error when a program cannot be started; nullopt when a wait is too
-// long. Owner    a Process kills and reaps what it started when it goes out of scope.
+//          long.
+// Owner    a Process kills and reaps what it started when it goes out of scope.
 #pragma once
 
 #include "tests/system/support/wait.h"
@@ -72,6 +73,7 @@ std::size_t open_descriptors(pid_t pid);
 std::size_t settled_descriptors(pid_t pid);
 long resident_kilobytes(pid_t pid);
 long cpu_ticks(pid_t pid);
+pid_t pid_in(const std::string& path);  // of a pid file; 0: it is not there, or empty
 
 // Orphans of what the tests start come to the test process (it is their subreaper), so none can
 // hide. adopted(): children that no Process owns; zombies among them are reaped and not listed.

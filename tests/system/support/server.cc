@@ -108,6 +108,14 @@ Finished tricorn(std::vector<std::string> arguments, std::map<std::string, std::
     return run(std::move(command));
 }
 
+Command activated(const std::string& path, const std::vector<std::string>& arguments)
+{
+    Command command;
+    command.arguments = {"systemd-socket-activate", "-l", path, binary()};
+    command.arguments.insert(command.arguments.end(), arguments.begin(), arguments.end());
+    return command;
+}
+
 Server::Server(const Setup& setup)
 {
     install_programs(root());
@@ -243,9 +251,9 @@ Reply Server::ask(const Request& request, Milliseconds patience) const
     return ::ask(address(), request, patience);
 }
 
-bool Server::serves() const
+bool Server::serves_at(const std::string& address) const
 {
-    const Reply reply = act("text=alive");
+    const Reply reply = ::ask(address, get("act", "text=alive"));
     return reply.complete() && reply.status() == 200 && reply.body() == "alive";
 }
 

@@ -2,8 +2,7 @@
 // Units    time is milliseconds.
 // Errors   throws std::runtime_error when the server does not come up (with its log).
 // Owner    the test. The destructor stops the server and CHECKs that nothing of it is left: no
-// process,
-//          no socket file, no report of a sanitizer.
+//          process, no socket file, no report of a sanitizer.
 #pragma once
 
 #include "tests/system/support/fastcgi_client.h"
@@ -46,7 +45,9 @@ public:
     Reply ask(const Request& request, Milliseconds patience = default_patience) const;
     // A GET of the program `act` with these steps.
     Reply act(const std::string& steps) const { return ask(get("act", steps)); }
-    bool serves() const;  // one request is answered with 200
+    // One request is answered with 200.
+    bool serves() const { return serves_at(address()); }
+    bool serves_at(const std::string& address) const;
 
     // Writes the configuration anew (the caller signals HUP) or adds a program.
     void configure(const Setup& setup);
@@ -93,6 +94,9 @@ std::string public_file(const std::string& name);
 // Runs the binary with arguments to its end.
 Finished tricorn(std::vector<std::string> arguments,
                  std::map<std::string, std::string> environment = {});
+
+// The command of one that systemd-socket-activate starts at the first connection to the path.
+Command activated(const std::string& path, const std::vector<std::string>& arguments);
 
 // A step's argument as `act` wants it: every byte that is not a letter or digit as %XX.
 std::string encode(std::string_view bytes);
