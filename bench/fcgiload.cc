@@ -2,8 +2,7 @@
 // one as soon as the last has been answered (a closed loop). Checks every reply.
 // Units    times on the command line in seconds, in the result in milliseconds.
 // Errors   exit status 64 for a wrong command line, 1 when no request succeeded. Failed requests
-// are
-//          counted by kind and are in no percentile.
+//          are counted by kind and are in no percentile.
 #include "bench/fcgi_client.h"
 #include "bench/load_options.h"
 

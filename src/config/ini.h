@@ -1,7 +1,7 @@
-// ini.h - reads a configuration file and what it includes. The only user of inih.
-// A line is a [section], key = value, or a comment; it may be indented. A value ends before a blank
-// that is followed by ; or # (written \; or \# it belongs to the value), loses the blanks at its
-// ends and the double quotes around it; there are no continuation lines. CRLF and a BOM are taken.
+// ini.h - reads a configuration file and what it includes. The only user of inih. A line is a
+// [section], key = value, or a comment; it may be indented. A value ends before a blank that is
+// followed by ; or # (written \; or \# it belongs to the value), loses the blanks at its ends and
+// the double quotes around it; there are no continuation lines. CRLF and a BOM are taken.
 // Units    lines from 1; a line has at most 8192 bytes, a file 4 MB.
 // Errors   all of them in problems, in the order of the files; nothing throws.
 // Source   inih 55; php-fpm's include (glob, 5 deep).

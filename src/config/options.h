@@ -1,5 +1,5 @@
-// options.h - reads the command line. The only user of Boost.Program_options.
-// The options of settings follow the table; the rest (-c, --set, --help ...) stand in options.cc.
+// options.h - reads the command line. The only user of Boost.Program_options. The options of
+// settings follow the table; the rest (-c, --set, --help ...) stand in options.cc.
 // Errors   StartError(exit_usage): unknown options (with the nearest known one), missing arguments.
 // Source   gunicorn's option names.
 #pragma once

@@ -1,5 +1,5 @@
-// values.h - how the values of settings are written: numbers, durations, sizes, modes, words.
-// Pure: text in, value out, and back. format_x(parse_x(text)) parses to the same value again.
+// values.h - how the values of settings are written: numbers, durations, sizes, modes, words. Pure:
+// text in, value out, and back. format_x(parse_x(text)) parses to the same value again.
 // Units    durations take ms, s, m, h (a bare number is seconds); sizes k, M, G (times 1024).
 // Errors   a Result's error says what is wrong with the text and what would be right.
 #pragma once

@@ -2,8 +2,8 @@
 // that go back. Bytes in, events out: no I/O, no clock, no allocation for a record.
 // Units    sizes in bytes.
 // Errors   Event::Kind::error with the reason in words: the connection is to be closed, nothing
-//          that follows can be trusted. Everything else that is odd is answered or ignored as
-//          the specification says.
+//          that follows can be trusted. Everything else that is odd is answered or ignored as the
+//          specification says.
 // Owner    a Connection. One request at a time: a second one is refused with CANT_MPX_CONN.
 // Source   FastCGI 1.0; the traps that libfcgi's own reader falls into are in record_test.cc.
 #pragma once

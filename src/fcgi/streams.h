@@ -4,10 +4,10 @@
 // Units    sizes in bytes.
 // Errors   a stream that fails has FCGX_GetError(): ETIMEDOUT, EFBIG (body over the limit),
 //          ECONNRESET (in: client has left), EPIPE (out: likewise), ECANCELED (the owner wants an
-//          end), FCGX_PROTOCOL_ERROR. What
-//          fails one of in and out fails the other too. The owner is told why, once.
-// Owner    the Task of the request; the connection and the StreamOwner outlive the streams.
-//          Not to be moved: the streams point into it.
+//          end), FCGX_PROTOCOL_ERROR. What fails one of in and out fails the other too. The owner
+//          is told why, once.
+// Owner    the Task of the request; the connection and the StreamOwner outlive the streams. Not to
+//          be moved: the streams point into it.
 // Source   libfcgi 2.4.2's fcgiapp.h, and its functions' behaviour as streams_test.cc holds it.
 #pragma once
 

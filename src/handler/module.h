@@ -2,8 +2,8 @@
 // Units    durations are the pool's, in milliseconds.
 // Errors   the constructor throws StartError(exit_handler_load) with the loader's words: the worker
 //          cannot boot. What goes wrong in a request becomes a reply (408, 413, 500, 502, 504) as
-//          long as the header is not out, an aborted transfer after that, and a line in the log.
-//          A module that crashes takes its worker with it.
+//          long as the header is not out, an aborted transfer after that, and a line in the log. A
+//          module that crashes takes its worker with it.
 // Owner    the worker. A module stays loaded until the process ends.
 // Source   tricorn_module(3); libfcgi's FCGX_Accept loop, whose body an entry point is.
 #pragma once

@@ -1,5 +1,5 @@
-// module_task.h - one request in a module: all the work is done in the first advance(), the rest
-// of the task's life is the delivery of what the socket did not take.
+// module_task.h - one request in a module: all the work is done in the first advance(), the rest of
+// the task's life is the delivery of what the socket did not take.
 // Units    durations are the pool's, in milliseconds.
 // Errors   none thrown, whatever the module throws; see module.h.
 // Owner    the worker, by Task. The connection, the pool and the module outlive it.

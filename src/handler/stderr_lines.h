@@ -2,8 +2,8 @@
 // process, or passed on to the web server as FCGI_STDERR, as the pool's script_stderr says.
 // Units    bytes.
 // Errors   none. A line longer than 64 KB is logged in pieces, each but the last marked "[...]".
-// What
-//          one request writes beyond 1 MB is dropped, which is logged: it must not fill the disk.
+//          What one request writes beyond 1 MB is dropped, which is logged: it must not fill the
+//          disk.
 // Owner    the Task of the request.
 #pragma once
 

@@ -1,10 +1,10 @@
-// log.h - the error log of the arbiter and its workers; the only global of the program.
-// A line: "2026-11-22 10:11:12.345 +0100 [pid] level: text". When stderr leads to the journal:
-// "<N>text", the journal knows time and process.
+// log.h - the error log of the arbiter and its workers; the only global of the program. A line:
+// "2026-11-22 10:11:12.345 +0100 [pid] level: text". When stderr leads to the journal: "<N>text",
+// the journal knows time and process.
 // Errors   open() throws std::system_error naming the file. Logging itself never fails, throws or
-//          waits for long: lines that cannot be written are counted and reported later.
-//          A pipe or terminal at stderr is opened a second time (output.h): call open() again after
-//          stderr was redirected, or the old one stays open.
+//          waits for long: lines that cannot be written are counted and reported later. A pipe or
+//          terminal at stderr is opened a second time (output.h): call open() again after stderr
+//          was redirected, or the old one stays open.
 // Owner    the process; works before open() (stderr, info) and after fork(). No threads.
 // Source   gunicorn's glogging.py for the shape; sd-daemon(3) for the journal's prefixes.
 #pragma once

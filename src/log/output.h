@@ -1,6 +1,7 @@
 // output.h - the descriptor behind a log: a file, stdout or stderr. A line goes out in one
-// write(2). Units    lines with their newline, bytes. Errors   open() throws std::system_error
-// naming the file; afterwards nothing throws: a line that
+// write(2).
+// Units    lines with their newline, bytes.
+// Errors   open() throws std::system_error naming the file; afterwards nothing throws: a line that
 //          cannot be written (disk full, reader gone, pipe full for longer than a moment) is lost
 //          and counted. The program ignores SIGPIPE.
 // Owner    the error log and each access log.

@@ -1,7 +1,7 @@
-// peers.h - who may connect: networks for TCP sockets, users for Unix sockets.
-// An IPv4 address that comes as IPv6 (::ffff:192.0.2.1) is that IPv4 address, in a list and from
-// the kernel; ::/0 is every IPv6 address and no IPv4 address. Errors   parse() says what is wrong
-// and what would be right. A peer that the kernel cannot name
+// peers.h - who may connect: networks for TCP sockets, users for Unix sockets. An IPv4 address that
+// comes as IPv6 (::ffff:192.0.2.1) is that IPv4 address, in a list and from the kernel; ::/0 is
+// every IPv6 address and no IPv4 address.
+// Errors   parse() says what is wrong and what would be right. A peer that the kernel cannot name
 //          is a stranger.
 // Owner    each worker has one Peers.
 // Source   php-fpm's listen.allowed_clients; SO_PEERCRED in unix(7).

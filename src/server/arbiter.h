@@ -1,5 +1,5 @@
-// arbiter.h - the parent: owns the listening sockets, keeps the workers running, obeys signals.
-// It never touches a request.
+// arbiter.h - the parent: owns the listening sockets, keeps the workers running, obeys signals. It
+// never touches a request.
 // Units    none.
 // Errors   start() throws; once the server runs, whatever fails is logged and the server goes on.
 // Owner    main(), one for the process.

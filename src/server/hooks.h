@@ -1,9 +1,10 @@
 // hooks.h - runs the administrator's commands when the server is ready, was reloaded, has lost a
 // worker or is to stop. A command may fail, hang or never end: each is given hook_timeout, a few
-// run at once, and but for a graceful stop nothing waits for them. Units    none. Errors   none:
-// what fails is logged as a warning. Owner    the Arbiter, which reaps the commands and calls
-// tend() in its loop. Source   gunicorn's server hooks, uWSGI's --exec-* and --hook-*; preStop of
-// Kubernetes.
+// run at once, and but for a graceful stop nothing waits for them.
+// Units    none.
+// Errors   none: what fails is logged as a warning.
+// Owner    the Arbiter, which reaps the commands and calls tend() in its loop.
+// Source   gunicorn's server hooks, uWSGI's --exec-* and --hook-*; preStop of Kubernetes.
 #pragma once
 
 #include "base/clock.h"

@@ -1,6 +1,6 @@
-// run_once.h - tricorn --run: serves one request that a shell describes, and prints the reply.
-// The handler, the limits and the privileges are those of a worker; only the web server is played,
-// at the other end of a socket pair in the same process.
+// run_once.h - tricorn --run: serves one request that a shell describes, and prints the reply. The
+// handler, the limits and the privileges are those of a worker; only the web server is played, at
+// the other end of a socket pair in the same process.
 // Errors   throws StartError: wrong usage, or what a worker could not boot for. Errors of the
 //          program are a reply, and a line on stderr that says what is wrong.
 // Owner    main().

@@ -1,7 +1,7 @@
-// scoreboard.h - what a worker says of itself, in memory that it shares with the arbiter.
-// Each worker has a mapping of its own and can write no other. There is no pointer, index, length
-// or process id in it, and the arbiter, which may be root, takes nothing from it on trust: it
-// works on a bounded copy, and the worst that a hostile worker can do is to lie about itself.
+// scoreboard.h - what a worker says of itself, in memory that it shares with the arbiter. Each
+// worker has a mapping of its own and can write no other. There is no pointer, index, length or
+// process id in it, and the arbiter, which may be root, takes nothing from it on trust: it works on
+// a bounded copy, and the worst that a hostile worker can do is to lie about itself.
 // Units    times on the steady clock, in nanoseconds in the mapping.
 // Errors   the constructor throws std::system_error.
 // Owner    the arbiter makes one before each fork; the child inherits it.

@@ -1,7 +1,8 @@
 // upgrade.h - a new server beside the old one: SIGUSR2 starts what the command line names anew,
 // with the listening sockets. TERM to the old server completes it, TERM to the new one takes it
-// back. Units    none. Errors   Successor::start() throws std::system_error; a program that cannot
-// be run is an exit
+// back.
+// Units    none.
+// Errors   Successor::start() throws std::system_error; a program that cannot be run is an exit
 //          status of the new server.
 // Owner    the Arbiter: a Successor in the old server, a Predecessor in the new one.
 // Source   gunicorn arbiter.py reexec(), maybe_promote_master(); nginx's and unicorn's USR2;

@@ -1,9 +1,8 @@
-// cgi_header_fuzz.cc - the header of a program's reply: any bytes, in pieces of any size.
-// Input    byte 0: bit 0 lenient, bit 1 local_redirect, the rest which sizes the pieces have; then
-//          what the program writes.
-// Checks   the answer does not depend on the pieces; a header that is passed on is one that no
-//          web server can read in two ways; what is refused and accepted is what a slow reader,
-//          written apart, refuses and accepts; no byte of the body is lost or made up.
+// cgi_header_fuzz.cc - the header of a program's reply: any bytes, in pieces of any size. Input
+// byte 0: bit 0 lenient, bit 1 local_redirect, the rest which sizes the pieces have; then what the
+// program writes. Checks   the answer does not depend on the pieces; a header that is passed on is
+// one that no web server can read in two ways; what is refused and accepted is what a slow reader,
+// written apart, refuses and accepts; no byte of the body is lost or made up.
 #include "handler/cgi/response.h"
 
 #include <algorithm>

@@ -1,8 +1,7 @@
 // config_fuzz.cc - the reader of configuration files against any bytes, and values against the
-// settings they are given to.
-// Checks   every entry belongs to a section and a line of the file; no value has a NUL or line end;
-//          what written() makes of a value is read back as that value; what a setting accepts is
-//          printed so that it accepts it again, as the same value.
+// settings they are given to. Checks   every entry belongs to a section and a line of the file; no
+// value has a NUL or line end; what written() makes of a value is read back as that value; what a
+// setting accepts is printed so that it accepts it again, as the same value.
 #include "base/unique_fd.h"
 #include "config/ini.h"
 #include "config/settings.h"

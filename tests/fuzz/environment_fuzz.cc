@@ -1,8 +1,7 @@
-// environment_fuzz.cc - the environment that any parameters lead to.
-// Input    byte 0: bit 0 drops authorization, bit 1 gives the script a PATH_INFO, bit 2 gives the
-//          pool a variable of its own; the rest is a PARAMS stream.
-// Checks   no name twice, no dangerous name, what RFC 3875 requires is there, nothing is made up,
-//          and no string of the block can be read as two.
+// environment_fuzz.cc - the environment that any parameters lead to. Input    byte 0: bit 0 drops
+// authorization, bit 1 gives the script a PATH_INFO, bit 2 gives the pool a variable of its own;
+// the rest is a PARAMS stream. Checks   no name twice, no dangerous name, what RFC 3875 requires is
+// there, nothing is made up, and no string of the block can be read as two.
 #include "handler/cgi/environment.h"
 
 #include <algorithm>

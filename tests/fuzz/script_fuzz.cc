@@ -1,8 +1,8 @@
-// script_fuzz.cc - script resolution against any paths, on a real directory tree.
-// Input    byte 0: the rules and how SCRIPT_FILENAME begins; then SCRIPT_NAME, PATH_INFO and the
-//          rest of SCRIPT_FILENAME, each ended by a byte 0xff.
-// Checks   only programs that lie beneath the root are ever opened; SCRIPT_NAME and PATH_INFO make
-//          up what was sent; with and without openat2 the same file is found.
+// script_fuzz.cc - script resolution against any paths, on a real directory tree. Input    byte 0:
+// the rules and how SCRIPT_FILENAME begins; then SCRIPT_NAME, PATH_INFO and the rest of
+// SCRIPT_FILENAME, each ended by a byte 0xff. Checks   only programs that lie beneath the root are
+// ever opened; SCRIPT_NAME and PATH_INFO make up what was sent; with and without openat2 the same
+// file is found.
 #include "handler/cgi/script.h"
 
 #include <algorithm>

@@ -1,6 +1,7 @@
 // abort_test.cc - clients that leave, and programs and clients that take too long: every request
-// ends. Source   nginx (fastcgi_ignore_client_abort), Apache (TERM, then KILL), php-fpm
-// (request_terminate_timeout).
+// ends.
+// Source   nginx (fastcgi_ignore_client_abort), Apache (TERM, then KILL), php-fpm
+//          (request_terminate_timeout).
 #include "tests/catch.h"
 #include "tests/system/support/address.h"
 #include "tests/system/support/server.h"

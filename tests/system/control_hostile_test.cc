@@ -1,6 +1,6 @@
 // control_hostile_test.cc - the control socket never holds up the server, whatever its clients do.
 // Source   CVE-2019-0211, CVE-2021-21703 (scoreboards); php-fpm bug 64539 (JSON of the status
-// page).
+//          page).
 #include "tests/catch.h"
 #include "tests/system/support/control.h"
 

@@ -1,6 +1,7 @@
 // environment_test.cc - what a program gets: environment, arguments, directory, descriptors,
-// signals. Source   RFC 3875 sections 4.1, 4.4, 7.2; CVE-2016-5385 (httpoxy), CVE-2012-1823 (query
-// as arguments).
+// signals.
+// Source   RFC 3875 sections 4.1, 4.4, 7.2; CVE-2016-5385 (httpoxy), CVE-2012-1823 (query as
+//          arguments).
 #include "tests/catch.h"
 #include "tests/system/support/server.h"
 

@@ -1,6 +1,6 @@
 // errors_test.cc - what the client gets when a program fails, row by row of the error matrix.
 // Source   the behaviour of fcgiwrap, mod_cgid, lighttpd and uWSGI for each case, and what ours is
-// to be.
+//          to be.
 #include "tests/catch.h"
 #include "tests/system/support/server.h"
 

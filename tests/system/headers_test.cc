@@ -1,6 +1,7 @@
 // headers_test.cc - the header block of a program's reply: what passes, and what is refused with
-// 502. Source   RFC 3875 section 6; RFC 6265 section 3; RFC 9110 section 5.5; what nginx and Apache
-// refuse.
+// 502.
+// Source   RFC 3875 section 6; RFC 6265 section 3; RFC 9110 section 5.5; what nginx and Apache
+//          refuse.
 #include "tests/catch.h"
 #include "tests/system/support/server.h"
 

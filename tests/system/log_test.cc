@@ -1,6 +1,6 @@
 // log_test.cc - access log and error log: complete, parseable, not to be forged, reopened on USR1.
 // Source   gunicorn glogging.py; CVE-2003-0020 (escapes), CVE-2024-9026 (log pollution);
-// sd-daemon(3).
+//          sd-daemon(3).
 #include "tests/catch.h"
 #include "tests/system/support/server.h"
 

@@ -1,6 +1,6 @@
 // privilege_test.cc - users, groups and what a program may do to its server. Most of it needs root.
 // Source   suexec checks 107 to 110; CVE-2019-0211, CVE-2021-21703; php-fpm bug 80669 (groups left
-// over).
+//          over).
 #include "tests/catch.h"
 #include "tests/system/support/server.h"
 

@@ -1,6 +1,7 @@
 // process_state_test.cc - the state in which a program starts: directory, descriptors, signals,
-// session. Source   RFC 3875 section 7.2; descriptor leaks as in fcgiwrap; POSIX: exec keeps
-// ignored signals.
+// session.
+// Source   RFC 3875 section 7.2; descriptor leaks as in fcgiwrap; POSIX: exec keeps ignored
+//          signals.
 #include "tests/catch.h"
 #include "tests/system/support/server.h"
 

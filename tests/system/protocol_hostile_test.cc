@@ -1,5 +1,6 @@
 // protocol_hostile_test.cc - wrong and hostile bytes on the socket: nothing crashes, hangs or is
-// smuggled. Source   CVE-2025-23016, CVE-2019-11043, CVE-2012-6687; traps measured with libfcgi.
+// smuggled.
+// Source   CVE-2025-23016, CVE-2019-11043, CVE-2012-6687; traps measured with libfcgi.
 #include "tests/catch.h"
 #include "tests/system/support/server.h"
 

@@ -1,6 +1,6 @@
 // scaling_test.cc - how many workers there are, and when they are replaced.
 // Source   php-fpm's dynamic and ondemand (pm-max-spawn-rate-run.phpt, proc-idle-timeout.phpt, bug
-// 80024); gunicorn's max_requests_jitter.
+//          80024); gunicorn's max_requests_jitter.
 #include "tests/catch.h"
 #include "tests/system/support/address.h"
 #include "tests/system/support/server.h"

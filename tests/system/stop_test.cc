@@ -1,5 +1,6 @@
 // stop_test.cc - gentle and quick stops, restarts over what a crash left, and two servers on one
-// socket. Source   gunicorn TERM, INT, QUIT; unicorn and php-fpm: a live socket is not taken away.
+// socket.
+// Source   gunicorn TERM, INT, QUIT; unicorn and php-fpm: a live socket is not taken away.
 #include "tests/catch.h"
 #include "tests/system/support/address.h"
 #include "tests/system/support/server.h"

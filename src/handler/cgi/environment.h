@@ -1,5 +1,5 @@
-// environment.h - builds the environment of a CGI program from the request's parameters.
-// Pure: no I/O, nothing of the server's own environment.
+// environment.h - builds the environment of a CGI program from the request's parameters. Pure: no
+// I/O, nothing of the server's own environment.
 // Units    one variable for each name, sorted by name, so that it is always the same.
 // Errors   what may not pass is left out; a missing or wrong meta-variable that makes the request
 //          unusable is a Refusal (400).

@@ -2,8 +2,7 @@
 // Errors   what speaks against the program, in words for the log.
 // Owner    the Resolver.
 // Source   Apache's suexec, checks 116 to 120. It looks at paths and is open to whoever renames
-// them
-//          meanwhile; here everything is asked of descriptors.
+//          them meanwhile; here everything is asked of descriptors.
 #pragma once
 
 #include <optional>

@@ -1,6 +1,6 @@
-// response.h - reads the header of a CGI program's reply and says what the client shall get.
-// A push parser: bytes in as they arrive, no I/O. Each byte of the header is looked at once and
-// copied once, or twice when its line comes in pieces.
+// response.h - reads the header of a CGI program's reply and says what the client shall get. A push
+// parser: bytes in as they arrive, no I/O. Each byte of the header is looked at once and copied
+// once, or twice when its line comes in pieces.
 // Units    sizes in bytes; the limit counts the header as the program wrote it.
 // Errors   Verdict::invalid with reason() in words for the log; the client gets 502.
 // Owner    the Relay, one for each request.

@@ -1,6 +1,6 @@
 // root.h - a directory, and the way to open what lies beneath it and nothing else.
-// Errors   the constructor throws StartError, with the path in its text; open() leaves errno,
-//          EXDEV when the name leads out of the directory.
+// Errors   the constructor throws StartError, with the path in its text; open() leaves errno, EXDEV
+//          when the name leads out of the directory.
 // Owner    the Resolver, for the life of its worker.
 // Source   openat2(2) RESOLVE_BENEATH; check-then-open by path is what CVE-2007-1741 is about.
 #pragma once

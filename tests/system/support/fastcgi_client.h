@@ -1,8 +1,7 @@
 // fastcgi_client.h - a raw FastCGI client: sends any bytes in any pieces, reads the reply strictly.
 // Units    time is milliseconds, counted from the connect.
 // Errors   throws ProtocolDefect on records no server may send, std::system_error when it cannot
-// connect.
-//          A peer that closes or resets is a result, not an error.
+//          connect. A peer that closes or resets is a result, not an error.
 // Owner    the test; the destructor closes the connection.
 #pragma once
 

@@ -2,8 +2,7 @@
 // Units    lengths are bytes.
 // Errors   parse_record throws ProtocolDefect on what no server may send.
 // Source   FastCGI specification 1.0, sections 3.3, 3.4, 5.1, 8. Written from it, not from the
-// server's
-//          code: the two must not share a mistake.
+//          server's code: the two must not share a mistake.
 #pragma once
 
 #include <cstddef>
