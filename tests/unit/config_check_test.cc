@@ -316,7 +316,6 @@ TEST_CASE("config: a list of peers for sockets that the pool does not have is wa
     CHECK(warnings_of("unix:/run/x 127.0.0.1:0", clients).empty());
     CHECK(warnings_of("fd://3", clients).empty());
     CHECK(warnings_of("fd://3", users).empty());
-    CHECK(warnings_of("localhost:0", clients).empty());
 }
 
 TEST_CASE("config: syslog as a file is answered with the key that means it")
