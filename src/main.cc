@@ -40,6 +40,9 @@ int run(int argc, char** argv, Daemon& daemon)
     switch (loaded.action) {
     case config::Action::help: std::fputs(config::help().c_str(), stdout); return exit_ok;
     case config::Action::version: std::puts("tricorn " PACKAGE_VERSION); return exit_ok;
+    case config::Action::build_info:
+        std::fputs(config::build_info().c_str(), stdout);
+        return exit_ok;
     case config::Action::print_config:
         std::fputs(config::print(loaded).c_str(), stdout);
         return exit_ok;

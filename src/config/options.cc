@@ -30,6 +30,7 @@ constexpr Plain plain_options[] = {
     {"check-config", 0, "", "check the configuration and exit"},
     {"print-config", 0, "", "print the configuration in use and exit"},
     {"version", 'v', "", "print the version and exit"},
+    {"build-info", 'V', "", "print what this program was built with and exit"},
     {"help", 'h', "", "print this text and exit"},
 };
 
@@ -108,6 +109,7 @@ bool take_plain(const po::option& given, const std::string& source, Options& opt
         {"check-config", Action::check_config},
         {"print-config", Action::print_config},
         {"version", Action::version},
+        {"build-info", Action::build_info},
         {"help", Action::help}};
     for (const auto& [name, action] : actions) {
         if (given.string_key == name) {
@@ -277,6 +279,25 @@ std::string help()
     }
     return text + "\nDurations take ms, s, m, h (a bare number is seconds), sizes k, M, G.\n"
                   "Options may also stand in TRICORN_ARGS. See tricorn(8) and tricorn.conf(5).\n";
+}
+
+std::string build_info()
+{
+#ifdef HAVE_SYSTEMD
+    const std::string_view systemd = "yes";
+#else
+    const std::string_view systemd = "no";
+#endif
+    const std::pair<std::string_view, std::string_view> facts[] = {
+        {"handlers", find_setting(Scope::pool, "handler")->choices},
+        {"systemd", systemd},
+        {"configuration file", TRICORN_CONFIG_FILE},
+        {"control socket", default_control},
+        {"compiler", __VERSION__}};
+    std::string text = "tricorn " PACKAGE_VERSION "\n";
+    for (const auto& [name, value] : facts)
+        text.append(name).append(": ").append(value).append("\n");
+    return text;
 }
 
 }  // namespace config

@@ -10,7 +10,7 @@
 
 namespace config {
 
-enum class Action { serve, run, check_config, print_config, version, help };
+enum class Action { serve, run, check_config, print_config, version, build_info, help };
 
 struct Options {
     struct Item {
@@ -35,7 +35,8 @@ Options parse_options(const std::vector<std::string>& words, const std::string& 
 // expansions. Throws StartError(exit_usage) when a quote is not closed.
 std::vector<std::string> split_words(std::string_view text, const std::string& source);
 
-// What --help prints.
+// What --help and --build-info print.
 std::string help();
+std::string build_info();
 
 }  // namespace config

@@ -271,6 +271,21 @@ TEST_CASE("config: --help and --version succeed and write to stdout", "[config]"
     CHECK(contains(version.out, "tricorn "));
 }
 
+TEST_CASE("config: --build-info says what the program can do and where it looks", "[config]")
+{
+    const Finished info = tricorn({"--build-info"});
+    CHECK(info.status == ok);
+    CHECK(info.out.starts_with(tricorn({"--version"}).out));
+    CHECK(contains(info.out, "\nhandlers: cgi module\n"));
+    CHECK(contains(info.out, "\nsystemd: "));
+    // The server says the same where it matters.
+    const Finished help = tricorn({"--help"});
+    const std::string file =
+        std::regex_replace(info.out, std::regex("[^]*\nconfiguration file: ([^\n]*)\n[^]*"), "$1");
+    CHECK(contains(help.out, file));
+    CHECK(contains(info.out, "\ncontrol socket: /"));
+}
+
 TEST_CASE("config: the command line wins over environment and file", "[config]")
 {
     const Files files;

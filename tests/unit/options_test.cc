@@ -134,6 +134,8 @@ TEST_CASE("options: what is to be done instead of serving")
     CHECK(options({"--print-config"}).action == Action::print_config);
     CHECK(options({"--version"}).action == Action::version);
     CHECK(options({"-v"}).action == Action::version);
+    CHECK(options({"-V"}).action == Action::build_info);
+    CHECK(options({"--build-info"}).action == Action::build_info);
     CHECK(options({"-h", "--version"}).action == Action::help);
     CHECK(options({"--help", "--check-config"}).action == Action::help);
 }
@@ -205,6 +207,7 @@ TEST_CASE("options: the help names every option and fits 80 columns")
                                "--check-config",
                                "--print-config",
                                "-v, --version",
+                               "-V, --build-info",
                                "-h, --help"})
         CHECK_THAT(text, Catch::Matchers::Contains(option));
     std::size_t begin = 0;
