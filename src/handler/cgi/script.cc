@@ -74,6 +74,11 @@ std::string directory_of(const std::string& path, const std::string& otherwise)
     return path.substr(0, std::max<std::size_t>(slash, path.starts_with('/') ? 1 : 0));
 }
 
+std::string uri_path(const fcgi::Params& params)
+{
+    return std::string(params.get("SCRIPT_NAME")).append(params.get("PATH_INFO"));
+}
+
 ScriptRules normalised(ScriptRules rules)
 {
     if (!rules.script.empty())
@@ -104,23 +109,32 @@ Result<Script, Refusal> Resolver::resolve(const fcgi::Params& params) const
     return mounted_ ? mounted(params) : named(params);
 }
 
-// script = PATH: the administrator has named the program, so that nothing has to confine it. It
-// is opened by its path each time: a new release may have replaced it, or its directory.
-Result<Script, Refusal> Resolver::fixed(const fcgi::Params& params) const
+// What of the URI path follows the mount.
+Result<std::string_view, Refusal> Resolver::behind_mount(std::string_view uri) const
 {
-    const std::string uri = std::string(params.get("SCRIPT_NAME")).append(params.get("PATH_INFO"));
     const auto rest = beneath_mount(rules_.mount, uri);
     if (!rest)
         return not_found("the path " + in_quotes(uri) + " is not beneath the mount " +
                          in_quotes(rules_.mount));
     if (has_dot_dot(*rest))
         return not_found("the path " + in_quotes(uri) + " has a '..' component");
+    return *rest;
+}
+
+// script = PATH: the administrator has named the program, so that nothing has to confine it. It
+// is opened by its path each time: a new release may have replaced it, or its directory.
+Result<Script, Refusal> Resolver::fixed(const fcgi::Params& params) const
+{
+    const std::string uri = uri_path(params);
+    const auto rest = behind_mount(uri);
+    if (!rest)
+        return rest.error();
     auto script = look_at(rules_.script, true);
     if (!script)
         return refusal_for(ENOENT, rules_.script);
     if (*script) {
         script->value().name = rules_.mount;
-        script->value().path_info = *rest;
+        script->value().path_info = rest.value();
     }
     return std::move(*script);
 }
@@ -128,14 +142,11 @@ Result<Script, Refusal> Resolver::fixed(const fcgi::Params& params) const
 // mount = PREFIX: the rest of the URI path is a path beneath the root.
 Result<Script, Refusal> Resolver::mounted(const fcgi::Params& params) const
 {
-    const std::string uri = std::string(params.get("SCRIPT_NAME")).append(params.get("PATH_INFO"));
-    const auto rest = beneath_mount(rules_.mount, uri);
+    const std::string uri = uri_path(params);
+    const auto rest = behind_mount(uri);
     if (!rest)
-        return not_found("the path " + in_quotes(uri) + " is not beneath the mount " +
-                         in_quotes(rules_.mount));
-    if (has_dot_dot(*rest))
-        return not_found("the path " + in_quotes(uri) + " has a '..' component");
-    auto script = find(SentPath(*rest));
+        return rest.error();
+    auto script = find(SentPath(rest.value()));
     if (script)
         script->name = uri.substr(0, uri.size() - script->path_info.size());
     return script;

@@ -54,6 +54,7 @@ private:
     Result<Script, Refusal> mounted(const fcgi::Params& params) const;
     Result<Script, Refusal> named(const fcgi::Params& params) const;
 
+    Result<std::string_view, Refusal> behind_mount(std::string_view uri) const;
     Result<Script, Refusal> find(SentPath path) const;
     std::optional<Result<Script, Refusal>> look_at(const std::string& name, bool whole) const;
     std::optional<Refusal> check(const Script& script, bool whole) const;
