@@ -38,12 +38,22 @@ constexpr Duration answer_time{1'000};
 // How long the input of a connection is still read after its reply.
 constexpr Duration linger_time{2'000};
 
+// Web servers send the head right after they connect, and the worker may look in between. One that
+// is put on the side waits for its worker's next request to end, however idle the others are.
+constexpr Duration head_grace{2};
+
 // A retiring worker: what connections get whose request has not arrived. Web servers send it
 // right after they connect.
 constexpr Duration last_chance{2'000};
 
 // Between two lines of the log about connections that are no FastCGI.
 constexpr Duration quiet_time{1'000};
+
+bool readable(int fd, Duration patience)
+{
+    pollfd entry{fd, POLLIN, 0};
+    return ::poll(&entry, 1, static_cast<int>(patience.count())) > 0;
+}
 
 bool watch(int epoll, int operation, int fd, unsigned events) noexcept
 {
@@ -155,6 +165,8 @@ bool SyncWorker::accept_one(const net::Listener& listener)
         pool().max_params_size, static_cast<unsigned>(pool().workers), listener.is_tcp()};
     auto connection = std::make_unique<fcgi::Connection>(std::move(accepted.fd), limits);
     connection->receive();
+    if (connection->untouched() && readable(connection->fd(), head_grace))
+        connection->receive();
     if (connection->head_complete())
         serve(std::move(connection));
     else if (connection->refused())
@@ -277,15 +289,21 @@ void SyncWorker::take_waiting(int fd)
 
 void SyncWorker::drop_expired(TimePoint now)
 {
-    for (auto entry = waiting_.begin(); entry != waiting_.end();) {
-        const auto next = std::next(entry);
-        if (now >= entry->second.deadline) {
-            if (!entry->second.lingering && !entry->second.connection->untouched())
-                logging::info("[%s] a connection was closed: no whole request in head_timeout",
-                              pool().name.c_str());
-            unpark(entry->first);
-        }
-        entry = next;
+    std::vector<int> expired;
+    for (const auto& [fd, entry] : waiting_)
+        if (now >= entry.deadline)
+            expired.push_back(fd);
+    for (const int fd : expired) {
+        // What it lacked may have come while another request was served.
+        if (!stopping_ && waiting_.contains(fd))
+            take_waiting(fd);
+        const auto found = waiting_.find(fd);
+        if (found == waiting_.end() || now < found->second.deadline)
+            continue;
+        if (!found->second.lingering && !found->second.connection->untouched())
+            logging::info("[%s] a connection was closed: no whole request in head_timeout",
+                          pool().name.c_str());
+        unpark(fd);
     }
 }
 

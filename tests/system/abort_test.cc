@@ -264,6 +264,22 @@ TEST_CASE("abort: a head that trickles in does not outlive head_timeout", "[abor
     CHECK(watch.elapsed() < soon);
 }
 
+TEST_CASE("abort: a head that came in time is served after another request that took longer",
+          "[abort]")
+{
+    const Server server({.pool = "workers = 1\nhead_timeout = 1s\n"});
+    const std::string go = server.directory() / "go";
+    FastcgiClient first(server.address());
+    FastcgiClient second(server.address());
+    CHECK(server.serves());  // connections are accepted in turn: both are, and have sent nothing
+    first.send(server.get("act", "plain&out=begun&wait=" + encode(go)).bytes());
+    REQUIRE(first.wait_for_output("begun"));
+    second.send(server.get("act", "text=late").bytes());
+    pause_for(Milliseconds{1200});
+    write_file(go, "");
+    CHECK(second.read_reply().body() == "late");
+}
+
 TEST_CASE("abort: a body that stops is ended by body_timeout", "[abort]")
 {
     const Server server({.pool = "body_timeout = 300ms\n"});
