@@ -136,7 +136,7 @@ void Checker::check_processes()
         if (pool.scaling == Scaling::fixed)
             wanted += pool.workers;
         else if (pool.scaling == Scaling::dynamic)
-            wanted += std::max(pool.start_workers, pool.min_spare);
+            wanted += std::max(start_workers(pool), std::min(pool.min_spare, pool.workers));
     }
     if (most > 0 && most < wanted)
         draft_.problems.push_back({draft_.origins[{"global", "max_processes"}].back(),
@@ -277,9 +277,13 @@ void Checker::check_peers(const Pool& pool)
             draft_.problems.push_back(
                 {origin(pool, "allowed_users", i), "allowed_users: " + user.error()});
     if (!pool.allowed_clients.empty() && !may_listen_on(pool, true))
-        warning(pool, "allowed_clients", "has no effect: bind names no TCP address");
+        warning(pool,
+                "allowed_clients",
+                "bind names no TCP address: it has an effect only on TCP sockets from systemd");
     if (!pool.allowed_users.empty() && !may_listen_on(pool, false))
-        warning(pool, "allowed_users", "has no effect: bind names no Unix socket");
+        warning(pool,
+                "allowed_users",
+                "bind names no Unix socket: it has an effect only on Unix sockets from systemd");
 }
 
 // Looks users up; a failure is reported at the key that is to blame.

@@ -277,4 +277,13 @@ std::string format(const Setting& setting, std::string_view key, Target target)
     });
 }
 
+// As php-fpm: half-way between the two numbers of spare workers, unless the pool says it.
+int start_workers(const Pool& pool)
+{
+    const int wanted = pool.start_workers > 0
+                           ? pool.start_workers
+                           : pool.min_spare + (pool.max_spare - pool.min_spare) / 2;
+    return std::min(wanted, pool.workers);
+}
+
 }  // namespace config

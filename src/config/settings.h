@@ -214,6 +214,9 @@ struct Setting {
     std::string_view help = {};
 };
 
+// How many workers a dynamic pool begins with.
+int start_workers(const Pool& pool);
+
 // The table, in the order of --print-config and of the manual page.
 std::span<const Setting> settings();
 

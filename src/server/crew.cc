@@ -103,6 +103,8 @@ bool Crew::spawn(const std::shared_ptr<Service>& service)
     }
     member.slot->hide_from_children();
     member.state.pid = pid;
+    member.state.timeout = service->config.timeout;
+    member.state.boot_timeout = service->config.boot_timeout;
     member.state.started = Clock::now();
     logging::info("%s started", member.name().c_str());
     members_.push_back(std::move(member));
@@ -147,9 +149,14 @@ void Crew::forgive_pause(TimePoint now)
         return;
     logging::warning("the server stood still for %.1f s", seconds_between(now - pause, now));
     awake_since_ = now;
-    for (CrewMember& member : members_)
-        if (member.state.retired != never)
-            member.state.retired += pause;
+    for (CrewMember& member : members_) {
+        WorkerState& state = member.state;
+        if (!state.booted)
+            state.started += pause;
+        for (TimePoint* since : {&state.retired, &state.hurried, &state.aborted})
+            if (*since != never)
+                *since += pause;
+    }
 }
 
 void Crew::measure_memory()
@@ -217,7 +224,11 @@ void Crew::reap(const std::function<void(CrewMember, const ExitStatus&)>& ended,
         if (worker == nullptr)
             end_group(info);
         const bool known = worker == nullptr && has_ended(info) && other(pid, status);
-        ::waitid(P_PID, static_cast<id_t>(pid), &info, any_change | WNOHANG);
+        // Only what was looked at: it may have been continued, or killed, meanwhile.
+        const int seen = has_ended(info)                 ? WEXITED
+                         : info.si_code == CLD_CONTINUED ? WCONTINUED
+                                                         : WSTOPPED;
+        ::waitid(P_PID, static_cast<id_t>(pid), &info, seen | WNOHANG);
 
         if (worker != nullptr && has_ended(info))
             ended(take_out(pid), status);

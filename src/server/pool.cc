@@ -161,12 +161,16 @@ void Pool::plan_count(TimePoint now, std::span<const WorkerState> workers, Plan&
 void Pool::plan_old(std::span<const WorkerState> workers, Plan& plan) const
 {
     const bool replaced = settled(workers);
-    if (!replaced && !policy_.rolling)
-        return;
-    int left = replaced ? 0 : target_ - booted(workers);  // that are still needed
-    for (const WorkerState& worker : workers)
-        if (!worker.current && serves(worker) && left-- <= 0)
+    int left = replaced          ? 0
+               : policy_.rolling ? target_ - booted(workers)
+                                 : static_cast<int>(workers.size());  // that are still needed
+    for (const WorkerState& worker : workers) {
+        if (worker.current || !serves(worker))
+            continue;
+        // One that has not booted is no help, and its successor boots already.
+        if (!worker.booted || left-- <= 0)
             plan.retire.push_back(worker.pid);
+    }
 }
 
 void Pool::shrink()
@@ -250,7 +254,7 @@ void Pool::plan_recycling(TimePoint now, std::span<const WorkerState> workers, P
 
 bool Pool::silent(TimePoint now, const WorkerState& worker) const
 {
-    const Duration limit = worker.booted ? policy_.timeout : policy_.boot_timeout;
+    const Duration limit = worker.booted ? worker.timeout : worker.boot_timeout;
     const TimePoint since = worker.booted ? worker.last_beat : worker.started;
     return limit.count() > 0 && now - since > limit;
 }

@@ -27,6 +27,9 @@ struct WorkerState {
     bool busy = false;         // has a request in hand
     bool due = false;          // has asked to be replaced: max_requests
     std::uint64_t memory = 0;  // resident bytes; 0: unknown
+    // As it was started with: by this it beats, whatever a reload has said since.
+    Duration timeout{30'000};       // silence that is not forgiven; 0: none is
+    Duration boot_timeout{30'000};  // from its start until it has booted; 0: no limit
     TimePoint started;
     TimePoint idle_since;  // the end of its last request, or its boot
     TimePoint last_beat;
@@ -53,8 +56,6 @@ struct PoolPolicy {
     int start_workers = 1;
     int max_spawn_rate = 32;            // a second
     Duration idle_timeout{10'000};      // ondemand
-    Duration boot_timeout{30'000};      // from its start until it has booted; 0: no limit
-    Duration timeout{30'000};           // silence that is not forgiven; 0: none is
     Duration max_age{0};                // of a worker; 0: no limit
     std::uint64_t max_memory = 0;       // of a worker, in bytes; 0: no limit
     int recycle_share = 25;             // percent of the workers that may be recycled at once

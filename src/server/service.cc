@@ -22,13 +22,9 @@ PoolPolicy policy_of(const config::Pool& pool)
     policy.workers = pool.workers;
     policy.min_spare = std::min(pool.min_spare, pool.workers);
     policy.max_spare = pool.max_spare;
-    policy.start_workers = pool.start_workers > 0
-                               ? pool.start_workers
-                               : pool.min_spare + (pool.max_spare - pool.min_spare) / 2;
+    policy.start_workers = config::start_workers(pool);
     policy.max_spawn_rate = pool.max_spawn_rate;
     policy.idle_timeout = pool.idle_timeout;
-    policy.boot_timeout = pool.boot_timeout;
-    policy.timeout = pool.timeout;
     policy.max_age = pool.max_worker_age;
     policy.max_memory = pool.max_worker_memory;
     policy.recycle_share = pool.recycle_share;

@@ -78,6 +78,24 @@ TEST_CASE("reload: a request that runs over HUP is finished by its old worker", 
     CHECK(wait_replaced(server, old));
 }
 
+TEST_CASE("reload: a shorter timeout does not end a worker that knows only the longer one",
+          "[reload]")
+{
+    const TempDir directory;
+    const std::string go = directory / "go";
+    Server server({.pool = "workers = 1\ntimeout = 60s\n"});
+    FastcgiClient client(server.address());
+    client.send(server.get("act", "plain&out=begun&wait=" + encode(go) + "&out=done").bytes());
+    REQUIRE(client.wait_for_output("begun"));
+    server.configure({.pool = "workers = 1\ntimeout = 500ms\n"});
+    server.signal(SIGHUP);
+    REQUIRE(server.wait_log("configuration reloaded"));
+    pause_for(Milliseconds{2500});  // the timeout, and two turns of the arbiter
+    write_file(go, "");
+    CHECK(client.wait_for_output("done"));
+    CHECK(server.log().find("silent") == std::string::npos);
+}
+
 TEST_CASE("reload: a bad configuration is logged with its line and the old server goes on",
           "[reload]")
 {

@@ -307,10 +307,14 @@ TEST_CASE("config: a list of peers for sockets that the pool does not have is wa
     const std::string users = "allowed_users = root";
     REQUIRE(warnings_of("unix:/run/x", clients).size() == 1);
     CHECK(warnings_of("unix:/run/x", clients)[0] ==
-          site.conf() + ":4: allowed_clients: has no effect: bind names no TCP address");
+          site.conf() +
+              ":4: allowed_clients: bind names no TCP address: it has an effect only on TCP "
+              "sockets from systemd");
     REQUIRE(warnings_of("127.0.0.1:0", users).size() == 1);
     CHECK(warnings_of("127.0.0.1:0", users)[0] ==
-          site.conf() + ":4: allowed_users: has no effect: bind names no Unix socket");
+          site.conf() +
+              ":4: allowed_users: bind names no Unix socket: it has an effect only on Unix "
+              "sockets from systemd");
     CHECK(warnings_of("unix:/run/x", users).empty());
     CHECK(warnings_of("[::1]:0", clients).empty());
     CHECK(warnings_of("unix:/run/x 127.0.0.1:0", clients).empty());
@@ -353,6 +357,10 @@ TEST_CASE("config: max_processes covers what the pools start with", "[config]")
     CHECK(with("3", "workers = 3\n") == "nothing is wrong");
     CHECK(with("2", "workers = 3\n") ==
           "2: max_processes: 2 is less than the 3 workers that the pools start with");
+    // Half-way between min_spare 1 and max_spare 3.
+    CHECK(with("1", "scaling = dynamic\nworkers = 8\n") ==
+          "2: max_processes: 1 is less than the 2 workers that the pools start with");
+    CHECK(with("1", "scaling = dynamic\nworkers = 1\n") == "nothing is wrong");
     CHECK(with("2", "workers = 8\nscaling = ondemand\n") == "nothing is wrong");
     CHECK(with("1", "workers = 8\nscaling = dynamic\nmin_spare = 2\n") != "nothing is wrong");
 }

@@ -19,7 +19,6 @@ PoolPolicy policy(int workers)
 {
     PoolPolicy policy;
     policy.workers = workers;
-    policy.timeout = 30 * second;
     policy.graceful_timeout = 30 * second;
     return policy;
 }
@@ -108,11 +107,31 @@ TEST_CASE("pool: a worker silent for longer than the timeout is aborted and a se
 
 TEST_CASE("pool: a timeout of zero never aborts", "[pool]")
 {
-    PoolPolicy patient = policy(1);
-    patient.timeout = Duration{0};
-    Pool pool(patient);
-    const WorkerState silent[] = {worker(10)};
-    CHECK(is_empty(whole(pool, start + std::chrono::hours(100), silent)));
+    Pool pool(policy(1));
+    WorkerState silent = worker(10);
+    silent.timeout = Duration{0};
+    CHECK(is_empty(whole(pool, start + std::chrono::hours(100), {&silent, 1})));
+}
+
+TEST_CASE("pool: an old worker is measured by the timeout that it was started with", "[pool]")
+{
+    Pool pool(policy(1));
+    WorkerState workers[] = {worker(10), worker(11)};
+    workers[0].current = false;
+    workers[0].timeout = 60 * second;
+    workers[1].timeout = 10 * second;
+    CHECK(pool.overdue(start + 30 * second, workers).abort == std::vector<pid_t>{11});
+}
+
+TEST_CASE("pool: of several reloads only the last one's workers go on booting", "[pool]")
+{
+    Pool pool(policy(1));
+    WorkerState workers[] = {worker(10), worker(11), worker(12)};
+    workers[0].current = workers[1].current = false;
+    workers[1].booted = workers[2].booted = false;
+    CHECK(pool.plan(start, workers).retire == std::vector<pid_t>{11});
+    workers[2].booted = true;
+    CHECK(pool.plan(start, workers).retire == std::vector<pid_t>{10, 11});
 }
 
 TEST_CASE("pool: a retired worker is hurried after the graceful timeout and then killed", "[pool]")
@@ -488,12 +507,11 @@ TEST_CASE("pool: a rolling reload replaces one worker after the other", "[pool]"
 
 TEST_CASE("pool: a worker that does not boot in time is aborted whatever its timeout", "[pool]")
 {
-    PoolPolicy rules = policy(1);
-    rules.timeout = Duration{0};
-    rules.boot_timeout = 5 * second;
-    Pool pool(rules);
+    Pool pool(policy(1));
     WorkerState slow = worker(10);
     slow.booted = false;
+    slow.timeout = Duration{0};
+    slow.boot_timeout = 5 * second;
     CHECK(pool.overdue(start + 5 * second, {&slow, 1}).abort.empty());
     CHECK(pool.overdue(start + 5 * second + Duration{1}, {&slow, 1}).abort ==
           std::vector<pid_t>{10});
