@@ -7,12 +7,14 @@
 #include "server/channel.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <sstream>
 
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 namespace server {
@@ -152,8 +154,17 @@ void Arbiter::sleep()
             if (set[place].revents != 0 &&
                 service->policy.wants_connections(crew_->states(*service, now)))
                 service->policy.connection_waits();
+    drain_wakeup();
+}
+
+// The workers share the open file: one of them could take its O_NONBLOCK away, and the arbiter
+// would wait here for ever.
+void Arbiter::drain_wakeup() const
+{
     eventfd_t count = 0;
-    ::eventfd_read(wakeup_.get(), &count);
+    const iovec into{&count, sizeof count};
+    if (::preadv2(wakeup_.get(), &into, 1, -1, RWF_NOWAIT) < 0 && errno == EOPNOTSUPP)
+        ::eventfd_read(wakeup_.get(), &count);  // an old kernel
 }
 
 // Listeners of pools without an idle worker that may start one for the next connection.

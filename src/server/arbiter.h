@@ -48,6 +48,7 @@ private:
     PidFile make_pid_file(const config::Global& global) const;
 
     void sleep();
+    void drain_wakeup() const;
     void take_signals();
     void handle_signal(int signo);
 

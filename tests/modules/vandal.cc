@@ -1,10 +1,15 @@
 // vandal.cc - a module that has been taken over: fills all memory that its worker shares with the
-// arbiter with the byte, or the noise, that the query string asks for.
+// arbiter with the byte, or the noise, that the query string asks for, and makes the open file by
+// which workers wake the arbiter a blocking one.
 #include "tricorn_module.h"
 
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <string>
+
+#include <fcntl.h>
+#include <unistd.h>
 
 namespace {
 
@@ -18,10 +23,22 @@ void fill(unsigned char* begin, const unsigned char* end, const char* with)
     }
 }
 
+void make_wakeup_block()
+{
+    for (int fd = 3; fd < 256; ++fd) {
+        const std::string link = "/proc/self/fd/" + std::to_string(fd);
+        char name[64] = {};
+        if (::readlink(link.c_str(), name, sizeof name - 1) > 0 &&
+            std::strcmp(name, "anon_inode:[eventfd]") == 0)
+            ::fcntl(fd, F_SETFL, 0);
+    }
+}
+
 }  // namespace
 
 extern "C" int tricorn_handle(FCGX_ParamArray envp, FCGX_Stream*, FCGX_Stream* out, FCGX_Stream*)
 {
+    make_wakeup_block();
     int filled = 0;
     std::FILE* maps = std::fopen("/proc/self/maps", "re");
     char line[512];
