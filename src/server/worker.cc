@@ -47,6 +47,16 @@ int death_signal(const config::Pool& pool)
     return pool.handler == config::HandlerKind::module ? SIGKILL : SIGQUIT;
 }
 
+// Also on a kernel, or beneath a container's filter, that has no close_range(2).
+void close_all(unsigned first, unsigned last)
+{
+    if (::close_range(first, last, 0) == 0)
+        return;
+    const auto limit = static_cast<unsigned>(::sysconf(_SC_OPEN_MAX));
+    for (unsigned fd = first; fd <= last && fd < limit; ++fd)
+        ::close(static_cast<int>(fd));
+}
+
 // Spread, so that the workers of a pool do not recycle at the same moment.
 std::uint64_t with_jitter(std::uint64_t limit, std::uint64_t jitter)
 {
@@ -77,7 +87,8 @@ void Worker::init_process()
     leave_terminal();
     // Fewer preemptions: measured, 8 to 10 % less CPU for a short program. Best effort.
     const sched_param none{};
-    ::sched_setscheduler(0, SCHED_BATCH, &none);
+    if (::sched_getscheduler(0) == SCHED_OTHER)  // or somebody has chosen
+        ::sched_setscheduler(0, SCHED_BATCH, &none);
     drop_privileges(pool(), setup_.identity);
     if (!follow_parent(setup_.arbiter, death_signal(pool())))
         throw StartError(exit_worker_boot, "the arbiter is gone");
@@ -116,10 +127,10 @@ void Worker::close_what_is_not_ours() const
             continue;
         const auto ours = static_cast<unsigned>(fd);
         if (ours > next)
-            ::close_range(next, ours - 1, 0);
+            close_all(next, ours - 1);
         next = std::max(next, ours + 1);
     }
-    ::close_range(next, UINT_MAX, 0);
+    close_all(next, UINT_MAX);
 }
 
 bool Worker::parent_alive() const

@@ -5,10 +5,14 @@
 #include "tests/system/support/nginx.h"
 #include "tests/system/support/server.h"
 
+#include <algorithm>
 #include <csignal>
 #include <string>
+#include <vector>
 
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 TEST_CASE("boot: a module that cannot be loaded ends the server with 4", "[process]")
 {
@@ -45,6 +49,55 @@ TEST_CASE("boot: a worker that cannot give up root ends the server with 3", "[pr
         CAPTURE(calls);
         CHECK(run(command).status == ExitStatus{3, 0});
     }
+}
+
+TEST_CASE("boot: a worker closes the other pools' sockets also without close_range", "[process]")
+{
+    if (!is_root() || !has_program("strace"))
+        SKIP_TEST("needs root and strace");
+    if (is_sanitized())
+        SKIP_TEST("the leak checker does not work under strace");
+    const TempDir directory;
+    const Server configured({.more = "[other]\nscript = " + public_file("tests/data/cgi/act") +
+                                     "\nuser = " + pool_user() +
+                                     "\nbind = unix:" + (directory / "other") + "\n"});
+    std::vector<std::size_t> counts;
+    for (const std::string inject :
+         {"close_range:error=ENOSYS:when=9999", "close_range:error=ENOSYS"}) {
+        Command command;
+        command.arguments = {"strace",
+                             "-f",
+                             "-o",
+                             "/dev/null",
+                             "-e",
+                             "trace=close_range",
+                             "-e",
+                             "inject=" + inject,
+                             binary(),
+                             "-c",
+                             configured.configuration(),
+                             "--set",
+                             "control=",
+                             "--set",
+                             "www.bind=unix:" + directory / "a",
+                             "--set",
+                             "other.bind=unix:" + directory / "b"};
+        command.limits = {{RLIMIT_NOFILE, 256}};
+        Process process(command);
+        REQUIRE(wait_for([&] {
+            const int fd = try_connect("unix:" + directory / "b");
+            ::close(fd);
+            return fd >= 0;
+        }));
+        CHECK(configured.serves_at("unix:" + directory / "b"));
+        const pid_t arbiter = children_of(process.pid()).at(0);
+        for (const pid_t worker : children_of(arbiter))
+            counts.push_back(settled_descriptors(worker));
+        ::kill(arbiter, SIGTERM);
+        CHECK(process.wait() == ExitStatus{0, 0});
+    }
+    std::sort(counts.begin(), counts.end());
+    CHECK(counts.front() == counts.back());
 }
 
 TEST_CASE("boot: a pool that would run as root is refused without allow_root", "[process]")
