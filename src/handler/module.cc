@@ -49,13 +49,16 @@ Result<cgi::Script, cgi::Refusal> script_of(const config::Pool& pool, const fcgi
         script.path = pool.module;
     script.name = params.get("SCRIPT_NAME");
     script.path_info = params.get("PATH_INFO");
-    if (pool.mount.empty() || pool.mount == "/")
+    std::string_view mount = pool.mount;
+    while (mount.ends_with('/'))
+        mount.remove_suffix(1);
+    if (mount.empty())
         return script;
     const std::string uri = script.name + script.path_info;
-    const auto rest = cgi::beneath_mount(pool.mount, uri);
+    const auto rest = cgi::beneath_mount(mount, uri);
     if (!rest)
         return cgi::Refusal{404, "the path " + uri + " is not beneath the mount " + pool.mount};
-    script.name = pool.mount;
+    script.name = mount;
     script.path_info = *rest;
     return script;
 }

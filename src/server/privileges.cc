@@ -4,6 +4,7 @@
 #include "log/log.h"
 
 #include <cerrno>
+#include <csignal>
 #include <ctime>
 
 #include <sys/prctl.h>
@@ -26,6 +27,8 @@ void limit_resources(const config::Pool& pool)
         if (::setrlimit(wanted.resource, &limit) != 0)
             throw_errno(wanted.key);
     }
+    // A log beyond rlimit_fsize must not kill the worker that writes to it: EFBIG is enough.
+    ::signal(SIGXFSZ, SIG_IGN);
 }
 
 void change_root(const std::string& directory)
@@ -76,10 +79,12 @@ void drop_privileges(const config::Pool& pool, const std::optional<Identity>& id
         become(*identity);
     if (pool.no_new_privs && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         throw_errno("no_new_privs");
-    // Programs of the same user may not look into their worker. A module is inside, and its core
-    // dumps may be wanted.
-    if (pool.handler == config::HandlerKind::cgi && ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
-        throw_errno("no core dumps");
+    // Programs of the same user may not look into their worker. A module is inside; the change of
+    // user has taken the core dumps away that its pool may ask for.
+    const bool dumps =
+        pool.handler == config::HandlerKind::module && pool.rlimits.core.value_or(0) > 0;
+    if (::prctl(PR_SET_DUMPABLE, dumps ? 1 : 0, 0, 0, 0) != 0)
+        throw_errno("core dumps");
 }
 
 }  // namespace server

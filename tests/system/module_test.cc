@@ -9,6 +9,8 @@
 #include <filesystem>
 #include <string>
 
+#include <sys/stat.h>
+
 namespace {
 
 // A module where the user of the pool can read it, and the keys of a pool that runs it.
@@ -84,6 +86,45 @@ TEST_CASE("modules: a module answers with what it is asked for", "[modules]")
     CHECK(server.ask(server.get("m/rest", "param=PATH_INFO")).body() == "/rest");
     CHECK(server.ask(server.get("m/rest", "param=SCRIPT_NAME")).body() == "/m");
     CHECK(server.ask(server.get("elsewhere", "text=hi")).status() == 404);
+}
+
+TEST_CASE("modules: a mount may end with a slash", "[modules]")
+{
+    const Module module = actor();
+    const Server server({.pool = module.pool("mount = /m/\n")});
+    CHECK(server.ask(server.get("m/rest", "param=PATH_INFO")).body() == "/rest");
+    CHECK(server.ask(server.get("m/rest", "param=SCRIPT_NAME")).body() == "/m");
+}
+
+TEST_CASE("modules: a log that is larger than rlimit_fsize ends no worker", "[modules]")
+{
+    const Module module = actor();
+    const TempDir directory;
+    const std::string log = directory / "access.log";
+    write_file(log, std::string(10'000, '\n'));
+    const Server server(
+        {.pool = module.pool("workers = 1\nrlimit_fsize = 8k\naccess_log = " + log + "\n")});
+    REQUIRE(server.wait_workers(1));
+    const auto workers = server.workers();
+    for (int i = 0; i < 3; ++i)
+        CHECK(server.ask(server.get("m", "text=x")).body() == "x");
+    CHECK(server.workers() == workers);
+}
+
+TEST_CASE("modules: a pool that asks for core dumps may have them", "[modules]")
+{
+    if (!is_root())
+        SKIP_TEST("needs root");
+    const Module module = actor();
+    for (const std::string limit : {"0", "1M"}) {
+        const Server server({.pool = module.pool("workers = 1\nrlimit_core = " + limit + "\n")});
+        REQUIRE(server.wait_workers(1));
+        // What a process may not show of itself belongs to root.
+        struct stat status {};
+        const std::string maps = "/proc/" + std::to_string(server.worker()) + "/maps";
+        REQUIRE(::stat(maps.c_str(), &status) == 0);
+        CHECK((status.st_uid == 0) == (limit == "0"));
+    }
 }
 
 TEST_CASE("modules: one worker serves many requests with one copy of the module", "[modules]")
