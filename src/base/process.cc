@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
@@ -32,18 +33,12 @@ char* keep(char* text)
     return text;
 }
 
-bool all_digits(const std::string& text)
-{
-    return !text.empty() && text.find_first_not_of("0123456789") == std::string::npos &&
-           text.size() < 10;
-}
-
 gid_t find_group(const std::string& group)
 {
     if (const ::group* entry = ::getgrnam(group.c_str()))
         return entry->gr_gid;
-    if (all_digits(group))
-        return static_cast<gid_t>(std::stoul(group));
+    if (const auto number = parse_id(group))
+        return *number;
     throw StartError(exit_config, "group: there is no group '" + group + "'");
 }
 
@@ -106,13 +101,23 @@ void set_process_title(const std::string& title) noexcept
     ::prctl(PR_SET_NAME, "tricorn");
 }
 
+std::optional<std::uint32_t> parse_id(std::string_view text)
+{
+    std::uint32_t id = 0;
+    const auto* const end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data(), end, id);
+    if (error != std::errc() || stop != end || id == UINT32_MAX)
+        return std::nullopt;
+    return id;
+}
+
 Identity find_identity(const std::string& user, const std::string& group)
 {
     Identity identity{::geteuid(), ::getegid(), user};
     if (!user.empty()) {
         const ::passwd* entry = ::getpwnam(user.c_str());
-        if (entry == nullptr && all_digits(user))
-            entry = ::getpwuid(static_cast<uid_t>(std::stoul(user)));
+        if (const auto number = parse_id(user); entry == nullptr && number)
+            entry = ::getpwuid(*number);
         if (entry == nullptr)
             throw StartError(exit_config, "user: there is no user '" + user + "'");
         identity = {entry->pw_uid, entry->pw_gid, entry->pw_name};

@@ -4,7 +4,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <sys/types.h>
@@ -39,6 +41,9 @@ struct Identity {
 
     bool operator==(const Identity&) const = default;
 };
+
+// The number of a user or a group; 4294967295 is nobody's, and means "leave it" to chown(2).
+std::optional<std::uint32_t> parse_id(std::string_view text);
 
 // Looks a user up, by name or number, its group unless one is named, and its other groups. Throws
 // StartError (configuration) that says what is unknown.

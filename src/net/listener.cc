@@ -1,11 +1,11 @@
 #include "net/listener.h"
 
 #include "base/error.h"
+#include "base/process.h"
 #include "log/log.h"
 
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <chrono>
 #include <csignal>
 #include <cstring>
@@ -107,14 +107,6 @@ void remove_stale(const Address& address, int attempts)
     if (::unlink(address.path.c_str()) != 0 && errno != ENOENT)
         fail("cannot remove the stale socket " + address.path, errno);
     logging::info("removed the stale socket %s", address.path.c_str());
-}
-
-std::optional<unsigned> parse_id(const std::string& text)
-{
-    unsigned id = 0;
-    const auto* const end = text.data() + text.size();
-    const auto [stop, error] = std::from_chars(text.data(), end, id);
-    return error == std::errc() && stop == end ? std::optional(id) : std::nullopt;
 }
 
 uid_t find_owner(const std::string& name)

@@ -1,6 +1,7 @@
 #include "net/peers.h"
 
 #include "base/error.h"
+#include "base/process.h"
 
 #include <algorithm>
 #include <charconv>
@@ -124,11 +125,8 @@ bool Network::contains(const sockaddr_storage& address) const
 
 Result<uid_t, std::string> parse_user(const std::string& text)
 {
-    uid_t uid = 0;
-    const auto* const end = text.data() + text.size();
-    const auto [stop, error] = std::from_chars(text.data(), end, uid);
-    if (error == std::errc() && stop == end && uid != static_cast<uid_t>(-1))
-        return uid;
+    if (const auto uid = parse_id(text))
+        return *uid;
     if (const ::passwd* entry = ::getpwnam(text.c_str()))
         return entry->pw_uid;
     return "there is no user '" + text + "'";

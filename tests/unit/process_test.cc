@@ -117,3 +117,12 @@ TEST_CASE("pid file: one that was replaced by somebody else stays", "[pid_file]"
     }
     CHECK(std::filesystem::exists(path));
 }
+
+TEST_CASE("process: the number of a user has up to ten digits and is not the last one")
+{
+    CHECK(parse_id("0") == 0);
+    CHECK(parse_id("1668801108") == 1668801108);
+    CHECK(parse_id("4294967294") == 4294967294);
+    for (const char* text : {"", "4294967295", "4294967296", "-1", "+1", " 1", "1x", "www-data"})
+        CHECK_FALSE(parse_id(text));
+}
