@@ -106,6 +106,9 @@ NO_SANITIZE int run_child(void* argument)
             ::execve(exec.path, exec.argv, exec.envp);
         else
             ::execveat(exec.file, "", exec.argv, exec.envp, AT_EMPTY_PATH);
+        // binfmt_misc(5) hands a name to an interpreter, too.
+        if (!exec.interpreted && errno == ENOENT)
+            ::execve(exec.path, exec.argv, exec.envp);
     }
     exec.error = errno;
     ::_exit(127);
