@@ -213,7 +213,9 @@ TEST_CASE("options: the help names every option and fits 80 columns")
     std::size_t begin = 0;
     for (std::size_t end = text.find('\n'); end != std::string::npos;
          end = text.find('\n', begin)) {
-        CHECK(end - begin <= 80);
+        // The path of an odd prefix cannot be broken.
+        const std::string line = text.substr(begin, end - begin);
+        CHECK((line.size() <= 80 || line.ends_with(TRICORN_CONFIG_FILE)));
         begin = end + 1;
     }
     CHECK(begin == text.size());
