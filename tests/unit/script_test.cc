@@ -302,6 +302,38 @@ TEST_CASE("script: a fixed script that is replaced is picked up", "[script]")
     CHECK(ask(resolver, {}).status == 404);
 }
 
+TEST_CASE("script: a root that another directory has replaced is followed", "[script]")
+{
+    const Site site;
+    ScriptRules rules;
+    rules.root = site.dir / "current";
+    for (const char* release : {"1", "2"}) {
+        std::filesystem::create_directory(site.dir / release);
+        write_file(site.dir / release + "/app.cgi", release, 0755);
+    }
+    const auto switch_to = [&](const char* release) {
+        std::filesystem::remove(site.dir / "current");
+        std::filesystem::create_symlink(release, site.dir / "current");
+    };
+    switch_to("1");
+    Resolver resolver(rules);
+    const auto content = [&] {
+        resolver.follow_root();
+        return ask(resolver, {{"SCRIPT_FILENAME", site.dir / "current/app.cgi"}}).content;
+    };
+    CHECK(content() == "1");
+    switch_to("2");
+    CHECK(content() == "2");
+    switch_to("missing");
+    CHECK(content() == "2");
+    switch_to("1");
+    CHECK(content() == "1");
+    // Everybody could put programs into this one.
+    std::filesystem::permissions(site.dir / "2", std::filesystem::perms::all);
+    switch_to("2");
+    CHECK(content() == "1");
+}
+
 TEST_CASE("script: a fixed script may be a symbolic link to anywhere", "[script]")
 {
     const Site site;

@@ -73,6 +73,7 @@ std::unique_ptr<handler::Task> CgiHandler::start(fcgi::Connection& client, TimeP
     };
     if (auto refused = handler::check_limits(pool_, client, now))
         return refused;
+    resolver_.follow_root();
     const auto script = resolver_.resolve(client.params());
     if (!script)
         return refuse(script.error().status, script.error().reason);

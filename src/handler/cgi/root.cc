@@ -57,12 +57,14 @@ std::optional<std::string_view> after(std::string_view directory, std::string_vi
 }  // namespace
 
 Root::Root(const std::string& directory, bool use_openat2)
-    : directory_(::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)),
+    : directory_(::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)), given_(directory),
       use_openat2_(use_openat2)
 {
     struct stat status {};
     if (!directory_ || ::fstat(directory_.get(), &status) != 0)
         refuse_root(directory, errno_text(errno));
+    device_ = status.st_dev;
+    inode_ = status.st_ino;
     if ((status.st_mode & S_IWOTH) != 0 && (status.st_mode & S_ISVTX) == 0)
         refuse_root(directory, "everybody may write there (chmod o-w it)");
     const bool searchable =
@@ -80,6 +82,13 @@ Root::Root(const std::string& directory, bool use_openat2)
     path_ = climbs ? real_path_ : absolute.lexically_normal().string();
     path_ = without_trailing_slashes(path_);
     real_path_ = without_trailing_slashes(real_path_);
+}
+
+bool Root::replaced() const
+{
+    struct stat status {};
+    return ::stat(given_.c_str(), &status) == 0 &&
+           (status.st_dev != device_ || status.st_ino != inode_);
 }
 
 std::optional<std::string_view> Root::relative(std::string_view path) const

@@ -11,6 +11,8 @@
 #include <string>
 #include <string_view>
 
+#include <sys/types.h>
+
 namespace cgi {
 
 class Root {
@@ -28,12 +30,18 @@ public:
 
     const std::string& path() const { return path_; }  // absolute, "" for "/"
 
+    // Another directory has been put in its place; false also when none is there.
+    bool replaced() const;
+
 private:
     UniqueFd open_confined(const std::string& name, int flags) const;
     UniqueFd open_real(const std::string& name, int flags) const;
     UniqueFd open_stepwise(const std::string& name, int flags) const;
 
     UniqueFd directory_;
+    dev_t device_ = 0;       // of directory_
+    ino_t inode_ = 0;        // likewise
+    std::string given_;      // how it was opened
     std::string path_;       // as the administrator wrote it
     std::string real_path_;  // the same without symbolic links: what $realpath_root gives
     bool use_openat2_;

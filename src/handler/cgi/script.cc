@@ -2,10 +2,12 @@
 
 #include "base/error.h"
 #include "handler/cgi/quote.h"
+#include "log/log.h"
 
 #include <algorithm>
 #include <cerrno>
 #include <climits>
+#include <exception>
 #include <filesystem>
 #include <optional>
 #include <utility>
@@ -97,6 +99,17 @@ Resolver::Resolver(ScriptRules rules)
 {
     while (rules_.mount.ends_with('/'))
         rules_.mount.pop_back();
+}
+
+void Resolver::follow_root()
+{
+    if (!rules_.script.empty() || !root_.replaced())
+        return;
+    try {
+        root_ = Root(rules_.root, rules_.use_openat2);
+    } catch (const std::exception& error) {
+        logging::warning("%s; the directory that was there before stays in use", error.what());
+    }
 }
 
 Result<Script, Refusal> Resolver::resolve(const fcgi::Params& params) const

@@ -47,6 +47,11 @@ class Resolver {
 public:
     explicit Resolver(ScriptRules rules);
 
+    // Goes over to the directory that has been put in the root's place, if there is one: scripts
+    // are run by their path, and must be those that were looked at. One that cannot be opened is
+    // logged, and the old one stays in use.
+    void follow_root();
+
     Result<Script, Refusal> resolve(const fcgi::Params& params) const;
 
 private:
