@@ -73,8 +73,10 @@ int Arbiter::run()
     pid_file_ = PidFile();
     control_.close();
     // A container ends with its first process.
-    if (successor_.running() && ::getpid() == 1)
+    if (successor_.running() && ::getpid() == 1) {
+        given_away_.clear();  // the new server may close a socket: then nobody shall be let in
         return successor_.mind(*signals_);
+    }
     return exit_code_;
 }
 

@@ -7,7 +7,9 @@
 
 #include <atomic>
 #include <csignal>
+#include <filesystem>
 #include <string>
+#include <system_error>
 #include <thread>
 
 #include <sys/stat.h>
@@ -33,6 +35,19 @@ struct Upgrade {
         REQUIRE(wait_for([&] { return children_of(fresh).size() == 2; }, soon));
     }
 };
+
+// Sockets that a process has open.
+std::size_t sockets_of(pid_t pid)
+{
+    std::size_t count = 0;
+    for (const auto& entry :
+         std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/fd")) {
+        std::error_code gone;
+        const auto target = std::filesystem::read_symlink(entry, gone);
+        count += target.native().starts_with("socket:") ? 1U : 0U;
+    }
+    return count;
+}
 
 }  // namespace
 
@@ -335,6 +350,7 @@ TEST_CASE("upgrade: the first process of a container stays and hands signals on"
     }
     CHECK(serves());
     CHECK(alive(first));
+    CHECK(sockets_of(first) == 0);
     // Another one, of the server that has taken over.
     ::kill(first, SIGUSR2);
     CHECK(wait_for([&] { return children_of(children_of(first).at(0)).size() == 3; }, soon));
