@@ -26,8 +26,17 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(PoolStatus,
                                                 listeners,
                                                 exits,
                                                 workers)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(
-    ServerStatus, version, pid, uptime, state, config, reloads, reload_error, pools)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(ServerStatus,
+                                                version,
+                                                pid,
+                                                uptime,
+                                                state,
+                                                config,
+                                                reloads,
+                                                reload_error,
+                                                successor,
+                                                successor_ready,
+                                                pools)
 
 std::string write_reply(const Reply& reply)
 {

@@ -64,6 +64,8 @@ struct ServerStatus {
     std::string config;         // file; empty: none
     std::uint64_t reloads = 0;  // that succeeded
     std::string reload_error;   // of the last reload, if that failed
+    pid_t successor = -1;       // the new server of an upgrade; 0: none; -1: it was not told
+    bool successor_ready = false;
     std::vector<PoolStatus> pools;
 };
 

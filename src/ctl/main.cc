@@ -80,6 +80,39 @@ int wait_reloaded(const Client& client, const Options& options)
     }
 }
 
+// The new server has said that it is ready, or has taken the place of the old one already.
+bool upgraded(const control::ServerStatus& server, pid_t fresh)
+{
+    return server.successor_ready || (server.pid == fresh && server.state == "serving");
+}
+
+// A server that does not tell of the new one is of a version that has nothing to wait for.
+int wait_upgraded(const Client& client, const Options& options, std::string& message)
+{
+    const TimePoint deadline = Clock::now() + options.timeout;
+    for (pid_t fresh = 0;;) {
+        const Answer answer = client.ask("status");
+        if (!answer.reply.status)
+            return fail(exit_failure, "the server says nothing of its state");
+        const control::ServerStatus& server = *answer.reply.status;
+        if (server.successor < 0)
+            return exit_ok;
+        if (upgraded(server, fresh)) {
+            message += ", it is ready";
+            return exit_ok;
+        }
+        if (server.pid != fresh)
+            fresh = server.successor;
+        if (fresh == 0)
+            return fail(exit_failure, "the new server has ended, see the log");
+        if (Clock::now() >= deadline)
+            return fail(exit_failure,
+                        "the new server, process " + std::to_string(fresh) +
+                            ", is not ready yet after " + config::format_duration(options.timeout));
+        std::this_thread::sleep_for(look_again);
+    }
+}
+
 int wait_stopped(const Client& client, const Options& options, pid_t server)
 {
     if (ctl::wait_end(server, client, Clock::now() + options.timeout))
@@ -108,6 +141,8 @@ int finish(Command command, const Client& client, const Options& options, const 
     if (command == Command::reload) {
         status = wait_reloaded(client, options);
         message = "reloaded";
+    } else if (command == Command::upgrade) {
+        status = wait_upgraded(client, options, message);
     } else if (command == Command::stop || command == Command::quit) {
         status = wait_stopped(client, options, answer.server);
         message = "stopped";

@@ -131,6 +131,9 @@ std::string show_status(const control::ServerStatus& server)
                        period(server.uptime) + "\n";
     text += "configuration: " + (server.config.empty() ? "command line" : safe(server.config)) +
             ", reloads: " + std::to_string(server.reloads) + "\n";
+    if (server.successor > 0)
+        text += "upgrade: the new server is process " + std::to_string(server.successor) +
+                (server.successor_ready ? ", it is ready\n" : ", it is not ready yet\n");
     text += show_troubles(server);
     return text + "\n" + show_pools(server) + "\n" + show_workers(server) + show_exits(server);
 }

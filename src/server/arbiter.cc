@@ -64,8 +64,7 @@ int Arbiter::run()
         crew_->forgive_pause(Clock::now());
         murder_workers();
         hooks_.tend(Clock::now());
-        if (mode_ == Mode::serving && hooks_.stop_over())
-            stop(true);
+        go_on_stopping();
         report();
     }
     logging::info("stopped");
@@ -147,8 +146,10 @@ void Arbiter::sleep()
 {
     const TimePoint now = Clock::now();
     const TimePoint until = std::min({now + tick, next_watchdog_, hooks_.next_deadline()});
-    std::vector<pollfd> set{
-        {signals_->fd(), POLLIN, 0}, {wakeup_.get(), POLLIN, 0}, {predecessor_.fd(), POLLIN, 0}};
+    std::vector<pollfd> set{{signals_->fd(), POLLIN, 0},
+                            {wakeup_.get(), POLLIN, 0},
+                            {predecessor_.fd(), POLLIN, 0},
+                            {successor_.fd(), POLLIN, 0}};
     const auto demand = watch_demand(set);
     control_.watch(set, now);
     if (::poll(set.data(), set.size(), poll_timeout(until, now)) > 0)
@@ -200,7 +201,7 @@ void Arbiter::handle_signal(int signo)
                    "received " + signal_name(signo));
     switch (signo) {
     case SIGCHLD: reap_workers(); break;
-    case SIGTERM: stop(true); break;
+    case SIGTERM: terminate(); break;
     case SIGINT:
     case SIGQUIT: stop(false); break;
     case SIGHUP: reload(); break;
@@ -415,6 +416,7 @@ void Arbiter::report()
         net::notify::main_pid(::getpid());
     daemon_.report(exit_ok);
     persistent_ = true;
+    predecessor_.tell_ready();
     net::notify::ready(summary());
     logging::info("ready%s", predecessor_.exists() ? ", beside the old server" : "");
     hooks_.ready();

@@ -74,16 +74,20 @@ private:
     bool keep_unchanged(const config::Global& global, Services& next) const;
     void look_at_other_server();
     std::string upgrade();
+    std::string too_early_to_stop() const;
     void give_way();
     bool successor_ended(pid_t pid, const ExitStatus& status);
     void take_over();
     void reopen_logs();
     void resize(bool more);
+    void terminate();
+    void go_on_stopping();
     void stop(bool graceful);
 
     // arbiter_control.cc
     control::Reply carry_out(const control::Request& request) override;
     control::Reply status() const;
+    control::Reply stop_if_another_serves();
     control::Reply configuration() const;
     control::Reply scale(const control::Request& request);
     control::Reply kill_worker(pid_t pid);
@@ -106,6 +110,7 @@ private:
     History history_;
 
     Mode mode_ = Mode::serving;
+    bool stop_waits_ = false;  // TERM came while the new server may still fail
     bool ready_ = false;       // the present configuration serves
     bool persistent_ = false;  // it has served or was reloaded: a failed boot does not end it
     int exit_code_ = 0;

@@ -121,9 +121,11 @@ bool Arbiter::keep_unchanged(const config::Global& global, Services& next) const
 
 // --- upgrade ------------------------------------------------------------------------------------
 
-// The old server or the new one may have ended just before the signal that is to be handled.
+// The old server or the new one may have ended, or have become ready, just before the signal that
+// is to be handled.
 void Arbiter::look_at_other_server()
 {
+    successor_.listen();
     reap_workers();
     if (predecessor_.has_gone())
         take_over();
@@ -133,7 +135,7 @@ void Arbiter::look_at_other_server()
 std::string Arbiter::upgrade()
 {
     look_at_other_server();
-    if (mode_ != Mode::serving || hooks_.stop_runs())
+    if (mode_ != Mode::serving || hooks_.stop_runs() || stop_waits_)
         return "the server is stopping";
     if (successor_.running())
         return "the new server, process " + std::to_string(successor_.pid()) +
@@ -161,6 +163,14 @@ std::string Arbiter::upgrade()
     return {};
 }
 
+// Why a graceful stop has to wait: if the new server fails now, nobody is left. Empty: it has not.
+std::string Arbiter::too_early_to_stop() const
+{
+    if (mode_ != Mode::serving || !successor_.starting())
+        return {};
+    return "the new server, process " + std::to_string(successor_.pid()) + ", is not ready yet";
+}
+
 // The new server goes on with what was this one's.
 void Arbiter::give_way()
 {
@@ -176,7 +186,7 @@ bool Arbiter::successor_ended(pid_t pid, const ExitStatus& status)
 {
     if (!successor_.ended(pid, status))
         return false;
-    if (mode_ == Mode::serving) {
+    if (mode_ == Mode::serving && !stop_waits_) {
         logging::info("this server goes on");
         for (const auto& service : services_)
             if (service->policy.limit() == 0)  // WINCH had left it to the new one
@@ -250,6 +260,36 @@ void Arbiter::resize(bool more)
                       now == 1 ? "" : "s",
                       now == before ? " as before: there is no fewer" : " from now on");
     }
+}
+
+// As TERM does; the second one is meant, whatever becomes of the new server.
+void Arbiter::terminate()
+{
+    look_at_other_server();
+    const std::string obstacle = too_early_to_stop();
+    if (obstacle.empty() || stop_waits_) {
+        stop(true);
+        return;
+    }
+    stop_waits_ = true;
+    logging::warning("%s: this one stops when it is, or has ended; another SIGTERM stops it now",
+                     obstacle.c_str());
+}
+
+// A graceful stop that had to wait for the new server, or for on_stop.
+void Arbiter::go_on_stopping()
+{
+    if (mode_ != Mode::serving)
+        return;
+    successor_.listen();
+    const bool waited = stop_waits_ && !successor_.starting();
+    if (waited) {
+        stop_waits_ = false;
+        logging::info("stopping as told: the new server %s",
+                      successor_.ready() ? "is ready" : "has ended");
+    }
+    if (waited || hooks_.stop_over())
+        stop(true);
 }
 
 // Gracefully: workers finish what they have, once on_stop has told whoever sends requests. At once:

@@ -47,7 +47,7 @@ Reply Arbiter::carry_out(const control::Request& request)
     case Command::reload:
         reload();
         return reload_error_.empty() ? done("reloading") : refusal(reload_error_);
-    case Command::stop: stop(true); return done("stopping");
+    case Command::stop: return stop_if_another_serves();
     case Command::quit: stop(false); return done("stopping at once");
     case Command::reopen: reopen_logs(); return done("logs reopened");
     case Command::upgrade: {
@@ -60,6 +60,16 @@ Reply Arbiter::carry_out(const control::Request& request)
     case Command::kill: return kill_worker(request.pid);
     }
     return refusal("not known");
+}
+
+// Unlike TERM, tricornctl can be told that it is too early.
+Reply Arbiter::stop_if_another_serves()
+{
+    look_at_other_server();
+    if (const std::string obstacle = too_early_to_stop(); !obstacle.empty())
+        return refusal(obstacle + ": wait for it, or stop without it by tricornctl quit");
+    stop(true);
+    return done("stopping");
 }
 
 Reply Arbiter::configuration() const
@@ -85,6 +95,8 @@ Reply Arbiter::status() const
     server.config = loaded_.file;
     server.reloads = reloads_;
     server.reload_error = reload_error_;
+    server.successor = successor_.pid();
+    server.successor_ready = successor_.ready();
     server.pools = pools_status(services_, removed_, *crew_, history_);
     Reply reply;
     reply.status = std::move(server);

@@ -24,8 +24,9 @@ namespace server {
 
 namespace {
 
-constexpr const char* variable = "TRICORN_UPGRADE";  // PROCESS:DESCRIPTOR
-constexpr int first_handed = 3;                      // SD_LISTEN_FDS_START
+// PROCESS:LINE:REPORT, two descriptors. Versions that have no report read as far as the line.
+constexpr const char* variable = "TRICORN_UPGRADE";
+constexpr int first_handed = 3;  // SD_LISTEN_FDS_START
 
 // Copies the descriptors to 3 and up, without close-on-exec. All are moved out of the way first.
 bool place(std::vector<int> fds)
@@ -62,6 +63,33 @@ std::string read_whole(const std::string& path)
 {
     std::ifstream file(path, std::ios::binary);
     return {std::istreambuf_iterator<char>(file), {}};
+}
+
+struct Pipe {
+    UniqueFd read_end;
+    UniqueFd write_end;
+};
+
+Pipe make_pipe()
+{
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0)
+        throw_errno("pipe");
+    return {UniqueFd(ends[0]), UniqueFd(ends[1])};
+}
+
+// The ":DESCRIPTOR" that comes next, if that is a pipe.
+UniqueFd take_pipe(std::string_view& text)
+{
+    if (!text.starts_with(':'))
+        return UniqueFd();
+    text.remove_prefix(1);
+    const auto fd = take_number(text);
+    struct stat status {};
+    if (!fd || ::fstat(*fd, &status) != 0 || !S_ISFIFO(status.st_mode) ||
+        ::fcntl(*fd, F_SETFD, FD_CLOEXEC) != 0)
+        return UniqueFd();
+    return UniqueFd(*fd);
 }
 
 // By its title; before it has one it still has the environment that it was started with.
@@ -103,26 +131,26 @@ void Successor::start(const config::Invocation& invocation,
                       const std::vector<HandedSocket>& sockets,
                       bool daemon)
 {
-    int ends[2];
-    if (::pipe2(ends, O_CLOEXEC) != 0)
-        throw_errno("pipe");
-    const UniqueFd read_end(ends[0]);
-    UniqueFd write_end(ends[1]);
+    Pipe line = make_pipe();
+    Pipe report = make_pipe();
     const pid_t pid = ::fork();
     if (pid < 0)
         throw_errno("fork");
     if (pid == 0) {
         if (const int log = logging::descriptor(); daemon && log >= 0)
             ::dup2(log, STDERR_FILENO);
-        become(invocation, sockets, read_end.get());
+        become(invocation, sockets, line.read_end.get(), report.write_end.get());
     }
     pid_ = pid;
-    line_ = std::move(write_end);
+    ready_ = false;
+    line_ = std::move(line.write_end);
+    report_ = std::move(report.read_end);
 }
 
 void Successor::become(const config::Invocation& invocation,
                        const std::vector<HandedSocket>& sockets,
-                       int line) const
+                       int line,
+                       int report) const
 {
     std::vector<int> fds;
     std::string names;
@@ -131,6 +159,7 @@ void Successor::become(const config::Invocation& invocation,
         names += (names.empty() ? "" : ":") + socket.name;
     }
     fds.push_back(line);
+    fds.push_back(report);
     // The log stays where it can be written to, above the places of the sockets.
     if (const int log = logging::descriptor(); log >= first_handed)
         logging::adopt(
@@ -142,9 +171,10 @@ void Successor::become(const config::Invocation& invocation,
     set("LISTEN_FDNAMES", names);
     if (std::getenv("WATCHDOG_PID") != nullptr)
         set("WATCHDOG_PID", self);
+    const int behind = first_handed + static_cast<int>(sockets.size());
     set(variable,
-        std::to_string(::getppid()) + ":" +
-            std::to_string(first_handed + static_cast<int>(sockets.size())));
+        std::to_string(::getppid()) + ":" + std::to_string(behind) + ":" +
+            std::to_string(behind + 1));
 
     std::vector<char*> argv{const_cast<char*>(invocation.program.c_str())};
     for (const std::string& word : invocation.words)
@@ -156,6 +186,21 @@ void Successor::become(const config::Invocation& invocation,
     ::_exit(exit_failure);
 }
 
+void Successor::listen()
+{
+    if (!report_)
+        return;
+    char word = 0;
+    const ssize_t count = ::read(report_.get(), &word, 1);
+    if (count < 0)
+        return;
+    report_.reset();  // closed without a word: how it has ended is for the reaper
+    if (count == 0)
+        return;
+    ready_ = true;
+    logging::info("the new server, process %d, is ready", pid_);
+}
+
 bool Successor::ended(pid_t pid, const ExitStatus& status)
 {
     if (pid != pid_)
@@ -163,7 +208,9 @@ bool Successor::ended(pid_t pid, const ExitStatus& status)
     logging::write(status.clean() ? logging::Level::info : logging::Level::error,
                    "the new server, process " + std::to_string(pid) + ", " + describe(status));
     pid_ = 0;
+    ready_ = false;
     line_.reset();
+    report_.reset();
     return true;
 }
 
@@ -171,6 +218,7 @@ int Successor::mind(SignalQueue& signals)
 {
     logging::info("process 1 stays for process %d and hands signals on", pid_);
     line_.reset();
+    report_.reset();
     for (;;) {
         pollfd entry{signals.fd(), POLLIN, 0};
         ::poll(&entry, 1, -1);
@@ -210,15 +258,11 @@ Predecessor Predecessor::find()
         return found;
     std::string_view text = value;
     const auto pid = take_number(text);
-    const bool divided = text.starts_with(':');
-    text.remove_prefix(divided ? 1 : 0);
-    const auto fd = take_number(text);
     // The old server may have ended meanwhile: then its end of the line is closed already.
-    struct stat status {};
-    if (pid && divided && fd && ::fstat(*fd, &status) == 0 && S_ISFIFO(status.st_mode) &&
-        ::fcntl(*fd, F_SETFD, FD_CLOEXEC) == 0) {
+    if (UniqueFd line = take_pipe(text); pid && line) {
         found.pid_ = *pid;
-        found.line_ = UniqueFd(*fd);
+        found.line_ = std::move(line);
+        found.report_ = take_pipe(text);
         if (const char* const socket = std::getenv("NOTIFY_SOCKET"))
             found.notify_socket_ = socket;
         ::unsetenv("NOTIFY_SOCKET");
@@ -233,10 +277,18 @@ bool Predecessor::has_gone() const
     return exists() && ::poll(&entry, 1, 0) > 0;
 }
 
+void Predecessor::tell_ready()
+{
+    if (report_ && ::write(report_.get(), "!", 1) < 0)
+        logging::debug("the old server does not listen: %s", errno_text(errno).c_str());
+    report_.reset();
+}
+
 void Predecessor::forget()
 {
     pid_ = 0;
     line_.reset();
+    report_.reset();
     if (notify_socket_)
         set("NOTIFY_SOCKET", *notify_socket_);
 }

@@ -1,6 +1,6 @@
 // upgrade.h - a new server beside the old one: SIGUSR2 starts what the command line names anew,
-// with the listening sockets. TERM to the old server completes it, TERM to the new one takes it
-// back.
+// with the listening sockets. It tells the old one when it is ready. TERM to the old server
+// completes the upgrade, TERM to the new one takes it back.
 // Units    none.
 // Errors   Successor::start() throws std::system_error; a program that cannot be run is an exit
 //          status of the new server.
@@ -40,6 +40,13 @@ public:
 
     bool running() const { return pid_ != 0; }
     pid_t pid() const { return pid_; }
+    // It has said that it serves. One of a version that does not know how to never does.
+    bool ready() const { return ready_; }
+    // Runs, but may still fail.
+    bool starting() const { return running() && !ready_; }
+
+    int fd() const { return report_.get(); }  // readable when there is something to listen to
+    void listen();
 
     // The reaper asks whether this child is the new server, and tells how it ended.
     bool ended(pid_t pid, const ExitStatus& status);
@@ -51,11 +58,14 @@ public:
 private:
     [[noreturn]] void become(const config::Invocation& invocation,
                              const std::vector<HandedSocket>& sockets,
-                             int line) const;
+                             int line,
+                             int report) const;
     std::optional<int> reap_servers();
 
     pid_t pid_ = 0;
-    UniqueFd line_;  // closed when this server ends, however it ends
+    bool ready_ = false;
+    UniqueFd line_;    // closed when this server ends, however it ends
+    UniqueFd report_;  // until the new server has said that it is ready
 };
 
 class Predecessor {
@@ -70,12 +80,14 @@ public:
     pid_t pid() const { return pid_; }
     int fd() const { return line_.get(); }  // readable when the old server has gone
     bool has_gone() const;
+    void tell_ready();
     // This server is on its own now.
     void forget();
 
 private:
     pid_t pid_ = 0;
     UniqueFd line_;
+    UniqueFd report_;  // none: the old server does not listen, or has heard it
     std::optional<std::string> notify_socket_;
 };
 

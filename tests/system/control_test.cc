@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <csignal>
 #include <string>
+#include <thread>
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -438,11 +439,13 @@ TEST_CASE("control: upgrade starts a server that takes the socket over", "[contr
     REQUIRE(wait_serving(server));
     const Finished upgrade = ctl(server, {"upgrade"});
     CHECK(upgrade.status == ok);
-    CHECK_THAT(upgrade.out, Contains("the new server is process "));
-    REQUIRE(wait_for([&] { return !read_file(pid_file + ".2").empty(); }));
-    const pid_t fresh = std::stoi(read_file(pid_file + ".2"));
-    REQUIRE(wait_for([&] { return children_of(fresh).size() == 2; }));
-    CHECK(status_of(server)["pid"] == server.pid());
+    const pid_t fresh = pid_in(pid_file + ".2");
+    CHECK(upgrade.out == "the new server is process " + std::to_string(fresh) + ", it is ready\n");
+    CHECK(children_of(fresh).size() == 2);
+    const json status = status_of(server);
+    CHECK(status["pid"] == server.pid());
+    CHECK(status["successor"] == fresh);
+    CHECK(status["successor_ready"] == true);
     const Finished second = ctl(server, {"upgrade"});
     CHECK(second.status == failed);
     CHECK_THAT(second.err, Contains("process " + std::to_string(fresh)));
@@ -451,6 +454,7 @@ TEST_CASE("control: upgrade starts a server that takes the socket over", "[contr
     CHECK(server.process().wait() == ok);
     REQUIRE(wait_for([&] { return ctl(server, {"status"}).status == ok; }, Milliseconds{5000}));
     CHECK(status_of(server)["pid"] == fresh);
+    CHECK(status_of(server)["successor"] == 0);
     CHECK(server.serves());
     CHECK(ctl(server, {"stop"}).status == ok);
     CHECK_FALSE(exists(control_socket(server)));
@@ -461,13 +465,91 @@ TEST_CASE("control: a new server that is taken back leaves the socket alone", "[
     Server server({.global = with_control});
     REQUIRE(wait_serving(server));
     REQUIRE(ctl(server, {"upgrade"}).status == ok);
-    REQUIRE(server.wait_log("beside the old server"));
     const std::string out = ctl(server, {"upgrade"}).err;
     const pid_t fresh = std::stoi(out.substr(out.find("process ") + 8));
     ::kill(fresh, SIGTERM);
     CHECK(wait_for([&] { return !alive(fresh); }));
     CHECK(status_of(server)["pid"] == server.pid());
     CHECK(server.serves());
+}
+
+TEST_CASE("control: an upgrade whose new server cannot start fails", "[control]")
+{
+    Server server({.global = with_control});
+    REQUIRE(wait_serving(server));
+    write_file(server.configuration(), "nonsense\n");
+    const Finished upgrade = ctl(server, {"upgrade"});
+    CHECK(upgrade.status == failed);
+    CHECK(upgrade.out.empty());
+    CHECK(upgrade.err == "tricornctl: the new server has ended, see the log\n");
+    CHECK(server.serves());
+    CHECK(ctl(server, {"stop"}).status == ok);
+}
+
+TEST_CASE("control: stop is refused while the new server is not ready", "[control]")
+{
+    const TempDir place;
+    give_to_pool(place.path());
+    const std::string go = place / "go";
+    Server server({.global = with_control, .environment = {{"GO", go}}});
+    REQUIRE(wait_serving(server));
+    server.configure({.pool = "handler = module\nmodule = " +
+                              public_file("tests/modules/init_waits.so") + "\nworkers = 1\n",
+                      .global = with_control});
+    const Finished late = ctl(server, {"-t", "200ms", "upgrade"});
+    CHECK(late.status == failed);
+    CHECK_THAT(late.err, Contains("is not ready yet after 200ms"));
+    const pid_t fresh = status_of(server)["successor"].get<pid_t>();
+    CHECK(status_of(server)["successor_ready"] == false);
+    const std::string process = "process " + std::to_string(fresh);
+    CHECK_THAT(ctl(server, {"status"}).out,
+               Contains("upgrade: the new server is " + process + ", it is not ready yet\n"));
+    const Finished refused = ctl(server, {"stop"});
+    CHECK(refused.status == failed);
+    CHECK_THAT(refused.err, Contains("the new server, " + process + ", is not ready yet: wait"));
+    CHECK(status_of(server)["state"] == "serving");
+    CHECK(server.serves());
+
+    SECTION("it is not when that one is")
+    {
+        write_file(go, "");
+        CHECK(server.wait_log("the new server, " + process + ", is ready"));
+        CHECK(ctl(server, {"stop"}).status == ok);
+    }
+    SECTION("quit does not wait")
+    {
+        CHECK(ctl(server, {"quit"}).status == ok);
+        write_file(go, "");
+    }
+    CHECK(server.process().wait() == ok);
+    CHECK(wait_for([&] { return server.ask(server.get("act")).body() == "at last"; }));
+    ::kill(fresh, SIGTERM);
+    CHECK(wait_for([] { return adopted().empty(); }));
+}
+
+TEST_CASE("control: upgrade waits until the new server is ready", "[control]")
+{
+    const TempDir place;
+    give_to_pool(place.path());
+    const std::string go = place / "go";
+    Server server({.global = with_control, .environment = {{"GO", go}}});
+    REQUIRE(wait_serving(server));
+    server.configure({.pool = "handler = module\nmodule = " +
+                              public_file("tests/modules/init_waits.so") + "\nworkers = 1\n",
+                      .global = with_control});
+    std::thread release([&] {
+        server.wait_log("the new server is process ");
+        pause_for(Milliseconds{300});
+        write_file(go, "");
+    });
+    const Finished upgrade = ctl(server, {"upgrade"});
+    release.join();
+    CHECK(upgrade.status == ok);
+    CHECK_THAT(upgrade.out, Contains(", it is ready\n"));
+    CHECK_THAT(server.log(), Contains("ready, beside the old server"));
+    CHECK(ctl(server, {"stop"}).status == ok);
+    CHECK(wait_for([&] { return ctl(server, {"stop"}).status == ok; }));
+    CHECK(wait_for([] { return adopted().empty(); }));
 }
 
 TEST_CASE("control: other users than root and the server's are refused", "[control]")

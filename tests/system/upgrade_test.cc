@@ -12,6 +12,7 @@
 #include <system_error>
 #include <thread>
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -35,6 +36,39 @@ struct Upgrade {
         REQUIRE(wait_for([&] { return children_of(fresh).size() == 2; }, soon));
     }
 };
+
+// A server whose upgrade brings one that is not ready before release().
+struct SlowUpgrade {
+    TempDir directory;
+    std::string path = directory / "tricorn.pid";
+    std::string go = directory / "go";
+    Server server{{.global = "pid = " + path + "\n", .environment = {{"GO", go}}}};
+    pid_t fresh = 0;
+
+    SlowUpgrade()
+    {
+        give_to_pool(directory.path());
+        REQUIRE(server.wait_log("info: ready"));
+        server.configure({.pool = "handler = module\nmodule = " +
+                                  public_file("tests/modules/init_waits.so") + "\n",
+                          .global = "pid = " + path + "\n"});
+        server.signal(SIGUSR2);
+        REQUIRE(wait_for([&] { return pid_in(path + ".2") != 0; }, soon));
+        fresh = pid_in(path + ".2");
+    }
+    void release() const { write_file(go, ""); }
+    bool fresh_serves() const
+    {
+        return wait_for([&] { return server.ask(server.get("act")).body() == "at last"; }, soon);
+    }
+    void end() const
+    {
+        ::kill(fresh, SIGTERM);
+        CHECK(wait_for([] { return adopted().empty(); }, soon));
+    }
+};
+
+constexpr const char* not_yet = "is not ready yet: this one stops when it is, or has ended";
 
 // Sockets that a process has open.
 std::size_t sockets_of(pid_t pid)
@@ -249,6 +283,67 @@ TEST_CASE("upgrade: the service manager is told of the new process and of no sto
     ::kill(fresh, SIGTERM);
     CHECK(manager.wait("STOPPING=1"));
     CHECK(wait_for([] { return adopted().empty(); }, soon));
+}
+
+TEST_CASE("upgrade: TERM is carried out when the new server is ready", "[upgrade]")
+{
+    SlowUpgrade upgrade;
+    upgrade.server.signal(SIGTERM);
+    REQUIRE(upgrade.server.wait_log(
+        "the new server, process " + std::to_string(upgrade.fresh) + ", " + not_yet, soon));
+    CHECK(upgrade.server.workers().size() == 3);  // with the new server
+    CHECK(upgrade.server.serves());
+    upgrade.server.signal(SIGUSR2);
+    CHECK(upgrade.server.wait_log("no upgrade: the server is stopping"));
+    upgrade.release();
+    CHECK(upgrade.server.process().wait(soon) == ExitStatus{0, 0});
+    CHECK(upgrade.server.wait_log("stopping as told: the new server is ready"));
+    CHECK(upgrade.fresh_serves());
+    CHECK(wait_for([&] { return pid_in(upgrade.path) == upgrade.fresh; }, soon));
+    upgrade.end();
+}
+
+TEST_CASE("upgrade: TERM is carried out when the new server has ended instead", "[upgrade]")
+{
+    SlowUpgrade upgrade;
+    upgrade.server.signal(SIGTERM);
+    REQUIRE(upgrade.server.wait_log(not_yet, soon));
+    ::kill(upgrade.fresh, SIGKILL);
+    CHECK(upgrade.server.process().wait(soon) == ExitStatus{0, 0});
+    CHECK(upgrade.server.wait_log("stopping as told: the new server has ended"));
+    CHECK_FALSE(exists(upgrade.server.socket()));
+    CHECK_FALSE(exists(upgrade.path));
+    upgrade.release();  // what was its worker has to see its end
+    CHECK(wait_for([] { return adopted().empty(); }, soon));
+}
+
+TEST_CASE("upgrade: a second TERM, and QUIT, do not wait for the new server", "[upgrade]")
+{
+    const int signo = GENERATE(SIGTERM, SIGQUIT);
+    SlowUpgrade upgrade;
+    if (signo == SIGTERM) {
+        upgrade.server.signal(SIGTERM);
+        REQUIRE(upgrade.server.wait_log(not_yet, soon));
+    }
+    CHECK(upgrade.server.stop(signo, soon) == ExitStatus{0, 0});
+    CHECK(wait_for([&] { return pid_in(upgrade.path) == upgrade.fresh; }, soon));
+    upgrade.release();
+    CHECK(upgrade.fresh_serves());
+    upgrade.end();
+}
+
+TEST_CASE("upgrade: an old server that does not listen is followed nonetheless", "[upgrade]")
+{
+    int ends[2];
+    REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+    Server server({.environment = {{"TRICORN_UPGRADE", std::to_string(::getppid()) + ":5"}},
+                   .descriptors = {{5, ends[0]}}});
+    ::close(ends[0]);
+    CHECK(server.wait_log("ready, beside the old server"));
+    ::close(ends[1]);
+    CHECK(server.wait_log("the old server has gone"));
+    server.leaves_socket();  // it was the old server's
+    CHECK(server.serves());
 }
 
 TEST_CASE("upgrade: a daemon is followed by a daemon", "[upgrade]")

@@ -102,6 +102,8 @@ TEST_CASE("control: what is read is what was written", "[control]")
     pool.settled = true;
     reply.status->state = "reloading";
     reply.status->reloads = 3;
+    reply.status->successor = 8;
+    reply.status->successor_ready = true;
     reply.message = "done";
     const auto read = control::read_reply(control::write_reply(reply));
     REQUIRE(read);
@@ -110,6 +112,8 @@ TEST_CASE("control: what is read is what was written", "[control]")
     REQUIRE(read->status);
     CHECK(read->status->state == "reloading");
     CHECK(read->status->reloads == 3);
+    CHECK(read->status->successor == 8);
+    CHECK(read->status->successor_ready);
     REQUIRE(read->status->pools.size() == 1);
     const control::PoolStatus& again = read->status->pools[0];
     CHECK(again.listeners == pool.listeners);
@@ -120,6 +124,13 @@ TEST_CASE("control: what is read is what was written", "[control]")
     CHECK(again.exits.at(0).pid == 6);
     // The second time there is nothing left to replace.
     CHECK(control::write_reply(*read) == control::write_reply(reply));
+}
+
+TEST_CASE("control: a server that tells of no upgrade is told from one that has none", "[control]")
+{
+    const auto read = [](const char* text) { return control::read_reply(text)->status->successor; };
+    CHECK(read("{\"ok\":true,\"status\":{}}") == -1);
+    CHECK(read("{\"ok\":true,\"status\":{\"successor\":0}}") == 0);
 }
 
 TEST_CASE("control: a refusal carries its reason and nothing else", "[control]")
