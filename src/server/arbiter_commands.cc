@@ -6,6 +6,7 @@
 #include "server/channel.h"
 
 #include <algorithm>
+#include <csignal>
 #include <sstream>
 
 #include <unistd.h>
@@ -266,6 +267,9 @@ void Arbiter::resize(bool more)
 void Arbiter::terminate()
 {
     look_at_other_server();
+    // Whoever stops a container has the first process only: there the signal is for the new server.
+    if (mode_ != Mode::serving && successor_.running() && ::getpid() == 1)
+        ::kill(successor_.pid(), SIGTERM);
     const std::string obstacle = too_early_to_stop();
     if (obstacle.empty() || stop_waits_) {
         stop(true);

@@ -70,6 +70,26 @@ struct SlowUpgrade {
 
 constexpr const char* not_yet = "is not ready yet: this one stops when it is, or has ended";
 
+// A server that is the first process of a container, listening at the path.
+Command in_container(const Server& configured, const std::string& path, const std::string& log)
+{
+    Command command;
+    command.arguments = {"unshare",
+                         "--pid",
+                         "--fork",
+                         "--mount-proc",
+                         "--kill-child",
+                         binary(),
+                         "-c",
+                         configured.configuration(),
+                         "-b",
+                         "unix:" + path,
+                         "--set",
+                         "control="};
+    command.err = log;
+    return command;
+}
+
 // Sockets that a process has open.
 std::size_t sockets_of(pid_t pid)
 {
@@ -413,21 +433,7 @@ TEST_CASE("upgrade: the first process of a container stays and hands signals on"
     const TempDir directory;
     const Server configured;
     const std::string path = directory / "contained";
-    Command command;
-    command.arguments = {"unshare",
-                         "--pid",
-                         "--fork",
-                         "--mount-proc",
-                         "--kill-child",
-                         binary(),
-                         "-c",
-                         configured.configuration(),
-                         "-b",
-                         "unix:" + path,
-                         "--set",
-                         "control="};
-    command.err = directory / "log";
-    Process process(command);
+    Process process(in_container(configured, path, directory / "log"));
     const auto logged = [&](const std::string& text) {
         return wait_for(
             [&] { return read_file(directory / "log").find(text) != std::string::npos; }, soon);
@@ -461,5 +467,36 @@ TEST_CASE("upgrade: the first process of a container stays and hands signals on"
     ::kill(first, SIGTERM);
     CHECK(process.wait(soon) == ExitStatus{0, 0});
     INFO(read_file(directory / "log"));
+    CHECK_FALSE(exists(path));
+}
+
+TEST_CASE("upgrade: the first process of a container hands TERM on while it drains", "[upgrade]")
+{
+    if (!is_root() || !has_program("unshare"))
+        SKIP_TEST("needs root and unshare");
+    const TempDir directory;
+    const Server configured;
+    const std::string path = directory / "contained";
+    const std::string go = directory / "go";
+    Process process(in_container(configured, path, directory / "log"));
+    const auto logged = [&](const std::string& text) {
+        return wait_for(
+            [&] { return read_file(directory / "log").find(text) != std::string::npos; }, soon);
+    };
+    if (!logged("ready"))
+        SKIP_TEST("no process namespaces here: " + read_file(directory / "log"));
+    FastcgiClient client("unix:" + path);
+    client.send(configured.get("act", "plain&out=begun&wait=" + encode(go) + "&out=done").bytes());
+    REQUIRE(client.wait_for_output("begun"));
+    const pid_t first = children_of(process.pid()).at(0);
+    ::kill(first, SIGUSR2);
+    REQUIRE(logged("ready, beside the old server"));
+    ::kill(first, SIGTERM);
+    REQUIRE(logged("leaving it to the new server"));
+    ::kill(first, SIGTERM);
+    CHECK(logged("no server is left when this one has stopped"));
+    write_file(go, "");
+    CHECK(client.wait_for_output("done"));
+    CHECK(process.wait(soon) == ExitStatus{0, 0});
     CHECK_FALSE(exists(path));
 }
