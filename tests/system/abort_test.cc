@@ -201,6 +201,18 @@ TEST_CASE("abort: a program over request_timeout that ignores TERM is ended as w
     CHECK(server.serves());
 }
 
+TEST_CASE("abort: a program that has joined its worker's process group is ended", "[abort]")
+{
+    const Server server({.pool = "request_timeout = 300ms\n"});
+    server.add_program("joins.pl",
+                       "#!/usr/bin/perl\n"
+                       "setpgrp(0, getpgrp(getppid())) or die;\n"
+                       "sleep 600;\n");
+    CHECK(server.ask(server.get("joins.pl")).status() == 504);
+    CHECK(wait_for([&] { return server.programs().empty(); }, soon));
+    CHECK(server.serves());
+}
+
 TEST_CASE("abort: request_timeout after the header leaves a reply that does not look complete",
           "[abort]")
 {

@@ -137,6 +137,9 @@ Child::~Child()
 void Child::signal(int signo) const noexcept
 {
     ::kill(-pid_, signo);
+    // It may have joined another group, which must not get the signal: the worker's, for example.
+    if (::getpgid(pid_) != pid_)
+        ::kill(pid_, signo);
 }
 
 std::optional<ExitStatus> Child::exit_status() const noexcept

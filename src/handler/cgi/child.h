@@ -33,8 +33,8 @@ public:
     pid_t pid() const { return pid_; }
     int pidfd() const { return pidfd_.get(); }  // readable once the program has exited
 
-    // To the whole process group. The program is not reaped before the end, so its number cannot
-    // have been given to somebody else.
+    // To the whole process group, and to the program itself where it has left that. It is not
+    // reaped before the end, so its number cannot have been given to somebody else.
     void signal(int signo) const noexcept;
 
     // How the program ended; nullopt while it runs. Does not reap.
