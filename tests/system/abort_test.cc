@@ -248,6 +248,17 @@ TEST_CASE("abort: a program that writes now and then is not idle", "[abort]")
     CHECK(reply.body() == "xxxxxxxx");
 }
 
+TEST_CASE("abort: a program that writes to stderr now and then is not idle", "[abort]")
+{
+    const Server server({.pool = "script_idle_timeout = 1s\n"});
+    std::string steps;
+    for (int i = 0; i < 8; ++i)
+        steps += "sleep=200&err=x%0a&";
+    const Reply reply = server.act(steps + "text=done");
+    REQUIRE(reply.complete());
+    CHECK(reply.status() == 200);
+}
+
 TEST_CASE("abort: a head that is not complete within head_timeout closes the connection", "[abort]")
 {
     const Server server({.pool = "head_timeout = 300ms\n"});

@@ -83,7 +83,7 @@ void Relay::advance(std::span<const pollfd> ready, TimePoint now)
         watch_program(now);  // before its last output, which then goes out with the end
     const bool over = program_ == Program::over;
     if (over || ready[errors_slot].revents != 0)
-        read_errors();
+        read_errors(now);
     if (over || ready[output_slot].revents != 0)
         read_output(now);
     watch_client(now);  // after all that can have noticed that it is gone, writing included
@@ -192,17 +192,21 @@ void Relay::read_output(TimePoint now)
         reply_over(now);
 }
 
-void Relay::read_errors()
+void Relay::read_errors(TimePoint now)
 {
     char buffer[chunk];
     for (int i = 0; i < max_reads && child_.errors; ++i) {
         const ssize_t got = ::read(child_.errors.get(), buffer, sizeof buffer);
         if (try_again(got))
             return;
-        if (got <= 0)
+        if (got <= 0) {
             child_.errors.reset();
-        else
-            errors_.feed({buffer, static_cast<std::size_t>(got)});
+            return;
+        }
+        // What a process that it left behind says does not make the reply wait.
+        if (program_ != Program::over)
+            program_time_ = now;
+        errors_.feed({buffer, static_cast<std::size_t>(got)});
     }
 }
 
@@ -349,7 +353,7 @@ void Relay::settle(TimePoint now)
     if (reply_.ended() && program_ != Program::over && !client_.output_pending())
         client_.shut_down();
     if (done()) {
-        read_errors();
+        read_errors(now);
         errors_.end();
     }
 }

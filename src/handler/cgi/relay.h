@@ -40,7 +40,7 @@ private:
     void watch_client(TimePoint now);
     void feed_input(TimePoint now);
     void read_output(TimePoint now);
-    void read_errors();
+    void read_errors(TimePoint now);
     void watch_program(TimePoint now);
     void watch_clock(TimePoint now);
     void watch_limits(TimePoint now);
