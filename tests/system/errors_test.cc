@@ -77,6 +77,33 @@ TEST_CASE("errors: a program that crashes before any output is 502 and the log n
     CHECK(server.wait_log("SIGSEGV"));
 }
 
+TEST_CASE("errors: what a program says before it crashes stands before the crash in the log",
+          "[errors]")
+{
+    const Server server({.pool = "workers = 1\n"});
+    REQUIRE(server.serves());
+    const pid_t worker = server.worker();
+    const std::string go = server.directory() / "go";
+    FastcgiClient client(server.address());
+    client.send(
+        server
+            .get("act",
+                 "wait=" + encode(go) + "&err=a%20line%0alast%20words&kill=" + number(SIGSEGV))
+            .bytes());
+    REQUIRE(wait_for([&] { return !server.programs().empty(); }));
+    const pid_t program = server.programs()[0];
+    // The worker is to find all at once.
+    ::kill(worker, SIGSTOP);
+    write_file(go, "");
+    CHECK(wait_for([&] { return state_of(program) == 'Z'; }));
+    ::kill(worker, SIGCONT);
+    CHECK(client.read_reply().status() == 502);
+    REQUIRE(server.wait_log("was killed by SIGSEGV"));
+    const std::string log = server.log();
+    CHECK(log.find("a line") < log.find("was killed by SIGSEGV"));
+    CHECK(log.find("last words") < log.find("was killed by SIGSEGV"));
+}
+
 TEST_CASE("errors: a program that crashes within its header is 502", "[errors]")
 {
     const Server server;

@@ -79,11 +79,11 @@ void Relay::advance(std::span<const pollfd> ready, TimePoint now)
     if ((ready[input_slot].revents & (POLLERR | POLLNVAL)) != 0)
         child_.input.reset();  // the program does not want the rest, which is its right
     feed_input(now);
+    const bool over = program_ == Program::over || ready[program_slot].revents != 0;
+    if (over || ready[errors_slot].revents != 0)
+        read_errors(now);  // before the exit is logged, which it may explain
     if (ready[program_slot].revents != 0)
         watch_program(now);  // before its last output, which then goes out with the end
-    const bool over = program_ == Program::over;
-    if (over || ready[errors_slot].revents != 0)
-        read_errors(now);
     if (over || ready[output_slot].revents != 0)
         read_output(now);
     watch_client(now);  // after all that can have noticed that it is gone, writing included
@@ -215,12 +215,14 @@ void Relay::watch_program(TimePoint now)
     outcome_.exit = child_.exit_status();
     if (!outcome_.exit)
         return;
-    if (!outcome_.exit->clean() && program_ == Program::running)
+    if (!outcome_.exit->clean() && program_ == Program::running) {
+        errors_.end();  // its last words may have no line end
         logging::info("[%s] %s (%d) %s",
                       pool_.name.c_str(),
                       outcome_.script.c_str(),
                       child_.pid(),
                       describe(*outcome_.exit).c_str());
+    }
     outcome_.program_time = std::chrono::ceil<Duration>(now - started_);
     program_ = Program::over;
     exited_ = now;
