@@ -332,6 +332,22 @@ TEST_CASE("abort: a client that takes no output is ended by send_timeout", "[abo
     CHECK(client.wait_closed());
 }
 
+TEST_CASE("abort: a broken record from a client that takes no output ends the request", "[abort]")
+{
+    const Server server({.pool = "workers = 1\nsend_timeout = 0\n"});
+    FastcgiClient client(server.address());
+    client.hold_reading(true);
+    client.send(
+        server.get("act", "write=" + encode(server.directory() / "pid") + "&plain&fill=100000000")
+            .bytes());
+    const pid_t program = wait_started(server);
+    REQUIRE(wait_asleep({server.worker(), program}));
+    client.send(std::string(8, 'x'));
+    CHECK(wait_gone(program));
+    CHECK(server.serves());
+    CHECK(server.wait_log("broke the protocol"));
+}
+
 TEST_CASE("abort: clients that send slowly do not occupy workers", "[abort]")
 {
     const Server server({.pool = "workers = 1\n"});

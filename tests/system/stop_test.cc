@@ -166,6 +166,20 @@ TEST_CASE("stop: INT and QUIT end at once although a program runs", "[stop]")
     }
 }
 
+TEST_CASE("stop: QUIT ends at once although a client does not take its reply", "[stop]")
+{
+    Server server({.pool = "workers = 1\nsend_timeout = 0\n"});
+    FastcgiClient client(server.address());
+    client.hold_reading(true);
+    client.send(server.get("act", started(server) + "&plain&fill=100000000").bytes());
+    const pid_t program = wait_started(server);
+    REQUIRE(wait_asleep({server.worker(), program}));
+    ::kill(program, SIGKILL);
+    REQUIRE(wait_for([&] { return !alive(program); }));
+    CHECK(server.stop(SIGQUIT, soon) == ExitStatus{0, 0});
+    CHECK(server.wait_log("did not take its reply"));
+}
+
 TEST_CASE("stop: INT ends at once although the program ignores TERM", "[stop]")
 {
     Server server({.pool = "graceful_timeout = 60s\nkill_grace = 500ms\n"});

@@ -26,7 +26,7 @@ constexpr Duration exit_wait{100};
 // A killed program that is stuck in the kernel: how long the worker waits for it.
 constexpr Duration give_up_after{5'000};
 
-// The same for a program when the whole server stops at once.
+// The same when the whole server stops at once: for the program, and for the delivery of the reply.
 constexpr Duration stop_grace{1'000};
 
 bool try_again(ssize_t result)
@@ -102,7 +102,9 @@ void Relay::stop(TimePoint now)
     if (!reply_.ended())
         fail(503, "its worker had to end", now);
     terminate(now);
-    kill_deadline_ = std::min(kill_deadline_, now + stop_grace);
+    stop_deadline_ = now + stop_grace;
+    if (program_ != Program::over)
+        kill_deadline_ = std::min(kill_deadline_, stop_deadline_);
 }
 
 // --- the client ---------------------------------------------------------------------------------
@@ -119,6 +121,7 @@ void Relay::watch_client(TimePoint now)
                          pool_.name.c_str(),
                          outcome_.script.c_str(),
                          client_.error().c_str());
+        client_.give_up();  // nothing is read or sent any more: what is queued would stay for ever
         abandon(400, now);
     } else if (client_.gone()) {
         abandon(499, now);
@@ -265,7 +268,9 @@ TimePoint Relay::body_deadline() const
 
 TimePoint Relay::send_deadline() const
 {
-    return client_.output_pending() ? deadline_after(send_time_, pool_.send_timeout) : never;
+    if (!client_.output_pending())
+        return never;
+    return std::min(deadline_after(send_time_, pool_.send_timeout), stop_deadline_);
 }
 
 // When a reply is ended although not all is known: the exit status after the end of stdout, or
@@ -295,15 +300,27 @@ void Relay::watch_clock(TimePoint now)
         output_left_ = left;
         send_time_ = program_time_ = now;  // the program had to wait for the client
     }
-    if (now >= send_deadline() && !client_.gone()) {
-        logging::info("[%s] %s: the client took nothing for send_timeout (%s)",
-                      pool_.name.c_str(),
-                      outcome_.script.c_str(),
-                      config::format_duration(pool_.send_timeout).c_str());
-        client_.give_up();
-        abandon(499, now);
-    }
+    watch_delivery(now);
     watch_limits(now);
+    watch_signals(now);
+}
+
+void Relay::watch_delivery(TimePoint now)
+{
+    if (now < send_deadline() || client_.gone())
+        return;
+    const std::string why =
+        now >= stop_deadline_
+            ? "did not take its reply before its worker had to end"
+            : "took nothing for send_timeout (" + config::format_duration(pool_.send_timeout) + ")";
+    logging::info(
+        "[%s] %s: the client %s", pool_.name.c_str(), outcome_.script.c_str(), why.c_str());
+    client_.give_up();
+    abandon(499, now);
+}
+
+void Relay::watch_signals(TimePoint now)
+{
     if (now >= kill_deadline_ && program_ == Program::told) {
         child_.signal(SIGKILL);
         program_ = Program::killed;

@@ -43,6 +43,8 @@ private:
     void read_errors(TimePoint now);
     void watch_program(TimePoint now);
     void watch_clock(TimePoint now);
+    void watch_delivery(TimePoint now);
+    void watch_signals(TimePoint now);
     void watch_limits(TimePoint now);
     void settle(TimePoint now);
 
@@ -75,6 +77,7 @@ private:
     TimePoint output_end_ = never;  // stdout ended
     TimePoint exited_ = never;
     TimePoint kill_deadline_ = never;  // when the next, stronger signal is due
+    TimePoint stop_deadline_ = never;  // when a worker that stops gives the client up
 };
 
 }  // namespace cgi

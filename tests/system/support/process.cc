@@ -310,6 +310,18 @@ std::size_t settled_descriptors(pid_t pid)
     return count;
 }
 
+bool wait_asleep(const std::vector<pid_t>& pids, Milliseconds patience)
+{
+    int steady = 0;
+    return wait_for(
+        [&] {
+            const auto sleeps = [](pid_t pid) { return state_of(pid) == 'S'; };
+            steady = std::all_of(pids.begin(), pids.end(), sleeps) ? steady + 1 : 0;
+            return steady >= 20;
+        },
+        patience);
+}
+
 long resident_kilobytes(pid_t pid)
 {
     const std::string status = read_file(proc(pid, "status"));

@@ -71,6 +71,8 @@ std::string title_of(pid_t pid);
 std::size_t open_descriptors(pid_t pid);
 // The same once nothing has changed for a while: a worker closes things after its reply.
 std::size_t settled_descriptors(pid_t pid);
+// All of them sleep and go on sleeping: they wait for each other, or for us.
+bool wait_asleep(const std::vector<pid_t>& pids, Milliseconds patience = default_patience);
 long resident_kilobytes(pid_t pid);
 long cpu_ticks(pid_t pid);
 pid_t pid_in(const std::string& path);  // of a pid file; 0: it is not there, or empty
