@@ -55,7 +55,7 @@ void Connection::receive()
         eof_ = true;
         gone_ = gone_ || tcp_ || !body_ended_;
     } else if (!would_block(errno)) {
-        gone_ = true;
+        gone_ = eof_ = true;
     }
 }
 
@@ -125,6 +125,7 @@ void Connection::answer(std::string_view record)
 void Connection::note_abort()
 {
     aborted_ = true;
+    cut_ = cut_ || !body_ended_;
     if (head_)
         return;  // the handler's business
     append_end_request(queue_, parser_.request_id(), 0, FCGI_REQUEST_COMPLETE);
@@ -268,7 +269,7 @@ void Connection::send_queue_and(const iovec* more, int count)
 
 void Connection::give_up()
 {
-    gone_ = true;
+    gone_ = eof_ = true;
     queue_.clear();
     sent_ = 0;
 }

@@ -52,11 +52,14 @@ public:
     std::size_t drop_body();
     // Nothing will follow what body() holds: end of STDIN, or of the connection.
     bool body_ended() const { return body_ended_ || eof_ || gone_; }
-    // The buffer is free, and more may come.
-    bool wants_input() const
-    {
-        return body_.empty() && !eof_ && !gone_ && !refused_ && error_.empty();
-    }
+    // The end of STDIN has come, so what was consumed is the whole body.
+    bool body_complete() const { return body_ended_; }
+    // It will not come, and all that did is consumed. Of a peer that has left receive() comes
+    // first.
+    bool body_cut() const { return cut_ || (gone_ && !body_ended_ && body_.empty()); }
+    // The buffer is free, and more may come: also from a peer that has left, which may have sent
+    // all before.
+    bool wants_input() const { return body_.empty() && !eof_ && !refused_ && error_.empty(); }
 
     bool aborted() const { return aborted_; }
     bool gone() const { return gone_; }
@@ -106,6 +109,7 @@ private:
     bool head_ = false;
     bool body_ended_ = false;
     bool aborted_ = false;
+    bool cut_ = false;  // aborted within the body
     bool eof_ = false;
     bool half_closed_ = false;
     bool gone_ = false;

@@ -7,6 +7,7 @@
 #include "tests/system/support/server.h"
 
 #include <csignal>
+#include <filesystem>
 #include <random>
 #include <string>
 #include <vector>
@@ -177,6 +178,48 @@ TEST_CASE("abort: with ignore_client_abort the program finishes", "[abort]")
     pause_for(Milliseconds{200});  // in which it would be killed
     write_file(go, "");
     CHECK(wait_for([&] { return exists(done); }));
+}
+
+TEST_CASE("abort: with ignore_client_abort half an upload still ends the program", "[abort]")
+{
+    const Server server({.pool = "ignore_client_abort = yes\n"});
+    const std::string done = server.directory() / "done";
+    Request request = server.post(
+        "act", "write=" + encode(server.directory() / "pid") + "&drain&write=" + encode(done), "");
+    request.set("CONTENT_LENGTH", "10000");
+    for (const bool leaves : {true, false}) {
+        std::filesystem::remove(server.directory() / "pid");
+        FastcgiClient client(server.address());
+        client.send(request.head() + stream_of(fastcgi::std_in, 1, std::string(5000, 'b')));
+        const pid_t program = wait_started(server);
+        if (leaves)
+            client.close();
+        else
+            client.send(bytes_of({1, fastcgi::abort_request, 1, "", 0}));
+        CHECK(wait_gone(program));
+        CHECK_FALSE(exists(done));
+    }
+}
+
+TEST_CASE("abort: with ignore_client_abort the program gets all of an upload that was sent",
+          "[abort]")
+{
+    const Server server({.pool = "ignore_client_abort = yes\n"});
+    const std::string go = server.directory() / "go";
+    const std::string count = server.directory() / "count";
+    server.add_program("count.sh",
+                       "#!/bin/sh\necho $$ >" + server.directory() / "pid" + "\nuntil [ -e " + go +
+                           " ]; do sleep 0.02; done\n"
+                           "wc -c >" +
+                           count + "\n");
+    // More than the pipe and the worker's buffer hold.
+    const std::string body(180000, 'b');
+    FastcgiClient client(server.address());
+    REQUIRE(client.send(server.post("count.sh", "", body).bytes()));
+    REQUIRE(wait_for([&] { return exists(server.directory() / "pid"); }));
+    client.close();
+    write_file(go, "");
+    CHECK(wait_for([&] { return read_file(count) == std::to_string(body.size()) + "\n"; }, soon));
 }
 
 TEST_CASE("abort: a program over request_timeout is 504 and is ended", "[abort]")

@@ -354,6 +354,32 @@ TEST_CASE("connection: a body that is cut off is no complete body", "[connection
     CHECK(peer.until([&] { return peer.connection.gone(); }));
 }
 
+TEST_CASE("connection: a peer that has left is still read to the end", "[connection]")
+{
+    const std::string body(100'000, 'b');
+    for (const bool whole : {true, false}) {
+        Peer peer(unix_pair());
+        const std::string request = wire::request(1, some_pairs, body);
+        peer.send(std::string_view(request).substr(0, request.size() - (whole ? 0 : 8)));
+        peer.socket.reset();
+        std::size_t got = 0;
+        for (int i = 0; i < 100 && !peer.connection.body_cut() && !peer.connection.body_complete();
+             ++i) {
+            peer.turn();
+            while (!peer.connection.body().empty()) {
+                CHECK_FALSE(peer.connection.body_cut());
+                got += peer.connection.body().size();
+                peer.connection.consume(peer.connection.body().size());
+            }
+            peer.connection.receive();
+        }
+        CHECK(got == body.size());
+        CHECK(peer.connection.gone());
+        CHECK(peer.connection.body_complete() == whole);
+        CHECK(peer.connection.body_cut() != whole);
+    }
+}
+
 TEST_CASE("connection: a peer that leaves within the head is gone", "[connection]")
 {
     const std::string head = wire::head(1, some_pairs);
@@ -392,6 +418,17 @@ TEST_CASE("connection: an abort is seen while the reply is being written", "[con
     REQUIRE(peer.turn());
     CHECK(peer.connection.aborted());
     CHECK_FALSE(peer.connection.gone());
+    CHECK_FALSE(peer.connection.body_cut());
+}
+
+TEST_CASE("connection: an abort within the body cuts it, whatever follows", "[connection]")
+{
+    Peer peer(unix_pair());
+    peer.send(wire::head(1, some_pairs) + wire::record(wire::abort_request, 1) +
+              wire::record(wire::stdin_stream, 1));
+    REQUIRE(peer.turn());
+    CHECK(peer.connection.aborted());
+    CHECK(peer.connection.body_cut());
 }
 
 TEST_CASE("connection: an abort within the head is answered and ends the connection",

@@ -81,7 +81,7 @@ std::unique_ptr<handler::Task> CgiHandler::start(fcgi::Connection& client, TimeP
     if (!environment)
         return refuse(environment.error().status, environment.error().reason);
 
-    const bool body = !client.body_ended() || !client.body().empty();
+    const bool body = !client.body_complete();
     auto child = spawner_.spawn(script.value(), environment.value(), body);
     if (!child)
         return refuse(status_for(child.error()),

@@ -88,6 +88,7 @@ void Relay::advance(std::span<const pollfd> ready, TimePoint now)
         read_output(now);
     watch_client(now);  // after all that can have noticed that it is gone, writing included
     watch_clock(now);
+    watch_body(now);
     settle(now);
 }
 
@@ -128,6 +129,16 @@ void Relay::watch_client(TimePoint now)
     }
 }
 
+// A program that takes half an upload for the whole does harm, which ignore_client_abort does not
+// ask for. The signal comes first: the end of its stdin would look like the end of the body.
+void Relay::watch_body(TimePoint now)
+{
+    if (client_.gone())
+        feed_input(now);  // no poll will tell of what it had sent before
+    if (child_.input && client_.body_cut())
+        terminate(now);
+}
+
 // There is nobody to reply to any more. What the program still writes is read and dropped, so that
 // it can end.
 void Relay::abandon(int status, TimePoint now)
@@ -138,10 +149,18 @@ void Relay::abandon(int status, TimePoint now)
         terminate(now);
 }
 
+// Of a client that is gone, too: it may have sent all before.
+bool Relay::has_input()
+{
+    if (client_.gone())
+        client_.receive();
+    return !client_.body().empty();
+}
+
 // As much of the body as the program takes. EPIPE is no error: it may answer without reading.
 void Relay::feed_input(TimePoint now)
 {
-    while (child_.input && !client_.body().empty()) {
+    while (child_.input && has_input()) {
         const std::string_view body = client_.body();
         const ssize_t written = ::write(child_.input.get(), body.data(), body.size());
         if (try_again(written))
@@ -156,7 +175,7 @@ void Relay::feed_input(TimePoint now)
     }
     if (!child_.input)
         received_ += client_.drop_body();
-    else if (client_.body_ended() && client_.body().empty())
+    else if (client_.body_complete())
         child_.input.reset();
     if (pool_.max_body_size > 0 && received_ > pool_.max_body_size && !reply_.ended())
         fail(413, "the body is larger than max_body_size", now);

@@ -38,6 +38,8 @@ private:
     enum class Program { running, told, killed, over };
 
     void watch_client(TimePoint now);
+    void watch_body(TimePoint now);
+    bool has_input();
     void feed_input(TimePoint now);
     void read_output(TimePoint now);
     void read_errors(TimePoint now);
