@@ -91,6 +91,19 @@ TEST_CASE("abort: ABORT_REQUEST within the body ends the program", "[abort]")
     CHECK(wait_gone(program));
 }
 
+TEST_CASE("abort: what ends a request ends it at once when it comes with the head", "[abort]")
+{
+    const Server server({.pool = "workers = 1\n"});
+    const Request request = server.get("act", "sleep=600000");
+    for (const std::string& end :
+         {bytes_of({1, fastcgi::abort_request, 1, "", 0}), std::string(8, 'x')}) {
+        FastcgiClient client(server.address());
+        client.send(request.head() + stream_of(fastcgi::std_in, 1, "part") + end);
+        CHECK(client.wait_closed(soon));
+        CHECK(server.serves());
+    }
+}
+
 TEST_CASE("abort: a client that leaves during its upload ends the program", "[abort]")
 {
     const Server server;

@@ -48,6 +48,9 @@ Relay::Relay(const config::Pool& pool,
 {
     outcome_.script = std::move(script);
     feed_input(now);
+    // What came with the head may have been all: poll tells of nothing that is read already.
+    watch_client(now);
+    watch_body(now);
 }
 
 TimePoint Relay::prepare(std::vector<pollfd>& set)
