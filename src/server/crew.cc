@@ -47,6 +47,14 @@ bool has_ended(const siginfo_t& info)
     return info.si_code == CLD_EXITED || info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED;
 }
 
+// What waitid(2) has to be asked for to give that news again.
+int kind_of(const siginfo_t& info)
+{
+    if (has_ended(info))
+        return WEXITED;
+    return info.si_code == CLD_CONTINUED ? WCONTINUED : WSTOPPED;
+}
+
 // A program whose worker died: what it leaves of its process group goes with it. It is not reaped
 // yet, so its number cannot be anybody else's.
 void end_group(const siginfo_t& info)
@@ -225,10 +233,7 @@ void Crew::reap(const std::function<void(CrewMember, const ExitStatus&)>& ended,
             end_group(info);
         const bool known = worker == nullptr && has_ended(info) && other(pid, status);
         // Only what was looked at: it may have been continued, or killed, meanwhile.
-        const int seen = has_ended(info)                 ? WEXITED
-                         : info.si_code == CLD_CONTINUED ? WCONTINUED
-                                                         : WSTOPPED;
-        ::waitid(P_PID, static_cast<id_t>(pid), &info, seen | WNOHANG);
+        ::waitid(P_PID, static_cast<id_t>(pid), &info, kind_of(info) | WNOHANG);
 
         if (worker != nullptr && has_ended(info))
             ended(take_out(pid), status);
