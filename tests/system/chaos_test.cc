@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
+#include <iterator>
 #include <limits>
 #include <random>
 #include <set>
@@ -63,17 +64,32 @@ std::set<std::string> sockets_of(pid_t pid)
     return found;
 }
 
-// Those of a worker: all but its channel, and the listeners, which the arbiter has too.
+// All that have a name in the file system: listeners and their connections, as /proc/PID/fd has it.
+std::set<std::string> named_sockets()
+{
+    std::set<std::string> named;
+    std::istringstream lines(read_file("/proc/net/unix"));
+    for (std::string line; std::getline(lines, line);) {
+        std::istringstream words(line);
+        std::vector<std::string> word{std::istream_iterator<std::string>(words), {}};
+        if (word.size() == 8)
+            named.insert("socket:[" + word[6] + "]");
+    }
+    return named;
+}
+
+// Those of a worker: neither its channel, which has no name, nor the listeners, which the arbiter
+// has too.
 std::size_t connections_of(pid_t worker, pid_t arbiter)
 {
     const auto all = sockets_of(worker);
     const auto shared = sockets_of(arbiter);
     if (all.empty())
         return is_root() ? 0 : clients;
-    const auto own =
-        std::count_if(all.begin(), all.end(), [&](const auto& it) { return !shared.contains(it); });
-    // One that was forked just now has a channel that the arbiter still holds, too.
-    return static_cast<std::size_t>(std::max<std::ptrdiff_t>(own - 1, 0));
+    const auto named = named_sockets();
+    return static_cast<std::size_t>(std::count_if(all.begin(), all.end(), [&](const auto& it) {
+        return named.contains(it) && !shared.contains(it);
+    }));
 }
 
 std::size_t shared_mappings(pid_t pid)
