@@ -39,7 +39,8 @@ constexpr Duration answer_time{1'000};
 constexpr Duration linger_time{2'000};
 
 // Web servers send the head right after they connect, and the worker may look in between. One that
-// is put on the side waits for its worker's next request to end, however idle the others are.
+// is put on the side waits for its worker's next request to end, however idle the others are. While
+// there is one already none is waited for: many that stay silent must not cost this much each.
 constexpr Duration head_grace{2};
 
 // A retiring worker: what connections get whose request has not arrived. Web servers send it
@@ -165,7 +166,7 @@ bool SyncWorker::accept_one(const net::Listener& listener)
         pool().max_params_size, static_cast<unsigned>(pool().workers), listener.is_tcp()};
     auto connection = std::make_unique<fcgi::Connection>(std::move(accepted.fd), limits);
     connection->receive();
-    if (connection->untouched() && readable(connection->fd(), head_grace))
+    if (waiting_.empty() && connection->untouched() && readable(connection->fd(), head_grace))
         connection->receive();
     if (connection->head_complete())
         serve(std::move(connection));
