@@ -3,6 +3,7 @@
 #include "base/error.h"
 
 #include <cstdlib>
+#include <utility>
 
 #include <fcntl.h>
 #include <sys/ioctl.h>
@@ -33,20 +34,19 @@ pid_t checked_fork()
 
 Daemon Daemon::detach()
 {
-    int ends[2];
-    if (::pipe2(ends, O_CLOEXEC) != 0)
+    Pipe pipe;
+    if (!open_pipe(pipe))
         throw_errno("pipe");
-    UniqueFd read_end(ends[0]);
     Daemon daemon;
-    daemon.status_ = UniqueFd(ends[1]);
+    daemon.status_ = std::move(pipe.write);
     daemon.detached_ = true;
 
     // The waiting process must not hold the end that it waits for.
     if (checked_fork() > 0) {
         daemon.status_.reset();
-        wait_for_report(read_end.get());
+        wait_for_report(pipe.read.get());
     }
-    read_end.reset();
+    pipe.read.reset();
     if (::setsid() < 0)
         throw_errno("setsid");
     if (checked_fork() > 0)

@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 class UniqueFd {
@@ -28,3 +29,19 @@ public:
 private:
     int fd_;
 };
+
+struct Pipe {
+    UniqueFd read;
+    UniqueFd write;
+};
+
+// Both ends are close-on-exec; `flags` are those of pipe2(2). False with errno.
+inline bool open_pipe(Pipe& pipe, int flags = 0) noexcept
+{
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC | flags) != 0)
+        return false;
+    pipe.read = UniqueFd(ends[0]);
+    pipe.write = UniqueFd(ends[1]);
+    return true;
+}

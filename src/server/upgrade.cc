@@ -13,6 +13,7 @@
 #include <sstream>
 #include <string_view>
 #include <thread>
+#include <utility>
 
 #include <fcntl.h>
 #include <poll.h>
@@ -63,19 +64,6 @@ std::string read_whole(const std::string& path)
 {
     std::ifstream file(path, std::ios::binary);
     return {std::istreambuf_iterator<char>(file), {}};
-}
-
-struct Pipe {
-    UniqueFd read_end;
-    UniqueFd write_end;
-};
-
-Pipe make_pipe()
-{
-    int ends[2];
-    if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0)
-        throw_errno("pipe");
-    return {UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 
 // The ":DESCRIPTOR" that comes next, if that is a pipe.
@@ -131,20 +119,22 @@ void Successor::start(const config::Invocation& invocation,
                       const std::vector<HandedSocket>& sockets,
                       bool daemon)
 {
-    Pipe line = make_pipe();
-    Pipe report = make_pipe();
+    Pipe line;
+    Pipe report;
+    if (!open_pipe(line, O_NONBLOCK) || !open_pipe(report, O_NONBLOCK))
+        throw_errno("pipe");
     const pid_t pid = ::fork();
     if (pid < 0)
         throw_errno("fork");
     if (pid == 0) {
         if (const int log = logging::descriptor(); daemon && log >= 0)
             ::dup2(log, STDERR_FILENO);
-        become(invocation, sockets, line.read_end.get(), report.write_end.get());
+        become(invocation, sockets, line.read.get(), report.write.get());
     }
     pid_ = pid;
     ready_ = false;
-    line_ = std::move(line.write_end);
-    report_ = std::move(report.read_end);
+    line_ = std::move(line.write);
+    report_ = std::move(report.read);
 }
 
 void Successor::become(const config::Invocation& invocation,

@@ -49,14 +49,8 @@ std::string shape_of(std::string line)
     return zone == std::string::npos ? line : line.replace(zone, 2, " +");
 }
 
-struct Pipe {
-    Pipe()
-    {
-        int ends[2];
-        REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
-        read = UniqueFd(ends[0]);
-        write = UniqueFd(ends[1]);
-    }
+struct LogPipe : Pipe {
+    LogPipe() { REQUIRE(open_pipe(*this)); }
     void fill() const
     {
         REQUIRE(::fcntl(write.get(), F_SETFL, O_NONBLOCK) == 0);
@@ -72,8 +66,6 @@ struct Pipe {
         bytes.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
         return bytes;
     }
-    UniqueFd read;
-    UniqueFd write;
 };
 
 std::string inode_of_stderr()
@@ -273,7 +265,7 @@ TEST_CASE("log: a reader of stderr that has gone stops nothing", "[log]")
 
 TEST_CASE("output: a full pipe costs a moment once and lines are lost not awaited", "[log]")
 {
-    const Pipe pipe;
+    const LogPipe pipe;
     auto output = logging::Output::standard(pipe.write.get());
     pipe.fill();
     const auto start = Clock::now();
@@ -290,14 +282,14 @@ TEST_CASE("output: a full pipe costs a moment once and lines are lost not awaite
 
 TEST_CASE("output: the description of an inherited pipe stays blocking for others", "[log]")
 {
-    const Pipe pipe;
+    const LogPipe pipe;
     const auto output = logging::Output::standard(pipe.write.get());
     CHECK((::fcntl(pipe.write.get(), F_GETFL) & O_NONBLOCK) == 0);
 }
 
 TEST_CASE("output: after a line that was cut the next one starts a line of its own", "[log]")
 {
-    const Pipe pipe;
+    const LogPipe pipe;
     REQUIRE(::fcntl(pipe.write.get(), F_SETPIPE_SZ, 4096) >= 4096);
     const auto room = static_cast<std::size_t>(::fcntl(pipe.write.get(), F_GETPIPE_SZ));
     auto output = logging::Output::standard(pipe.write.get());

@@ -24,21 +24,6 @@ namespace {
 
 constexpr std::size_t stack_size = 64 << 10;
 
-struct Pipe {
-    UniqueFd read;
-    UniqueFd write;
-};
-
-bool open_pipe(Pipe& pipe)
-{
-    int ends[2];
-    if (::pipe2(ends, O_CLOEXEC) != 0)
-        return false;
-    pipe.read = UniqueFd(ends[0]);
-    pipe.write = UniqueFd(ends[1]);
-    return true;
-}
-
 // What a program reads that gets no body. A chroot may have no /dev/null.
 UniqueFd open_nothing()
 {
