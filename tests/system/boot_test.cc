@@ -32,20 +32,10 @@ TEST_CASE("boot: a worker that cannot give up root ends the server with 3", "[pr
         SKIP_TEST("the leak checker does not work under strace");
     const Server configured;
     for (const std::string calls : {"setresuid,setuid", "setgroups", "setresgid,setgid"}) {
-        Command command;
-        command.arguments = {"strace",
-                             "-f",
-                             "-o",
-                             "/dev/null",
-                             "-e",
-                             "trace=" + calls,
-                             "-e",
-                             "inject=" + calls + ":error=EPERM",
-                             binary(),
-                             "-c",
-                             configured.configuration(),
-                             "-b",
-                             "unix:" + configured.directory() / "other"};
+        const Command command = failing(
+            calls,
+            "error=EPERM",
+            {"-c", configured.configuration(), "-b", "unix:" + configured.directory() / "other"});
         CAPTURE(calls);
         CHECK(run(command).status == ExitStatus{3, 0});
     }
@@ -62,26 +52,17 @@ TEST_CASE("boot: a worker closes the other pools' sockets also without close_ran
                                      "\nuser = " + pool_user() +
                                      "\nbind = unix:" + (directory / "other") + "\n"});
     std::vector<std::size_t> counts;
-    for (const std::string inject :
-         {"close_range:error=ENOSYS:when=9999", "close_range:error=ENOSYS"}) {
-        Command command;
-        command.arguments = {"strace",
-                             "-f",
-                             "-o",
-                             "/dev/null",
-                             "-e",
-                             "trace=close_range",
-                             "-e",
-                             "inject=" + inject,
-                             binary(),
-                             "-c",
-                             configured.configuration(),
-                             "--set",
-                             "control=",
-                             "--set",
-                             "www.bind=unix:" + directory / "a",
-                             "--set",
-                             "other.bind=unix:" + directory / "b"};
+    for (const std::string how : {"error=ENOSYS:when=9999", "error=ENOSYS"}) {
+        Command command = failing("close_range",
+                                  how,
+                                  {"-c",
+                                   configured.configuration(),
+                                   "--set",
+                                   "control=",
+                                   "--set",
+                                   "www.bind=unix:" + directory / "a",
+                                   "--set",
+                                   "other.bind=unix:" + directory / "b"});
         command.limits = {{RLIMIT_NOFILE, 256}};
         Process process(command);
         REQUIRE(wait_for([&] {

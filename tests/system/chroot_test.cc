@@ -74,12 +74,7 @@ Finished with_failing(const std::string& call,
                       const std::string& which,
                       const std::string& configuration)
 {
-    Command command;
-    command.arguments = {"strace", "-f", "-o", "/dev/null", "-e", "trace=" + call};
-    command.arguments.insert(
-        command.arguments.end(),
-        {"-e", "inject=" + call + ":error=EPERM" + which, binary(), "-c", configuration});
-    return run(command);
+    return run(failing(call, "error=EPERM" + which, {"-c", configuration}));
 }
 
 }  // namespace

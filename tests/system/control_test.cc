@@ -207,21 +207,17 @@ TEST_CASE("control: a reload whose workers do not boot fails and the old ones se
 
 TEST_CASE("control: reload does not wait longer than it may", "[control]")
 {
-    const TempDir place;
-    give_to_pool(place.path());
-    const std::string go = place / "go";
-    Server server({.global = with_control, .environment = {{"GO", go}}});
+    const SlowModule module;
+    Server server({.global = with_control, .environment = module.environment()});
     REQUIRE(wait_serving(server));
-    server.configure({.pool = "handler = module\nmodule = " +
-                              public_file("tests/modules/init_waits.so") + "\nworkers = 1\n",
-                      .global = with_control});
+    server.configure({.pool = module.pool() + "workers = 1\n", .global = with_control});
     const Finished late = ctl(server, {"-t", "200ms", "reload"});
     CHECK(late.status == failed);
     CHECK_THAT(late.err, Contains("the new workers do not serve yet after 200ms"));
     CHECK(status_of(server)["state"] == "reloading");
     CHECK_THAT(ctl(server, {"workers"}).out, Contains("booting") && Contains("idle, old"));
     CHECK(server.serves());
-    write_file(go, "");
+    module.release();
     CHECK(wait_serving(server));
     CHECK(wait_for([&] { return server.ask(server.get("act")).body() == "at last"; }));
 }
@@ -488,14 +484,10 @@ TEST_CASE("control: an upgrade whose new server cannot start fails", "[control]"
 
 TEST_CASE("control: stop is refused while the new server is not ready", "[control]")
 {
-    const TempDir place;
-    give_to_pool(place.path());
-    const std::string go = place / "go";
-    Server server({.global = with_control, .environment = {{"GO", go}}});
+    const SlowModule module;
+    Server server({.global = with_control, .environment = module.environment()});
     REQUIRE(wait_serving(server));
-    server.configure({.pool = "handler = module\nmodule = " +
-                              public_file("tests/modules/init_waits.so") + "\nworkers = 1\n",
-                      .global = with_control});
+    server.configure({.pool = module.pool() + "workers = 1\n", .global = with_control});
     const Finished late = ctl(server, {"-t", "200ms", "upgrade"});
     CHECK(late.status == failed);
     CHECK_THAT(late.err, Contains("is not ready yet after 200ms"));
@@ -512,14 +504,14 @@ TEST_CASE("control: stop is refused while the new server is not ready", "[contro
 
     SECTION("it is not when that one is")
     {
-        write_file(go, "");
+        module.release();
         CHECK(server.wait_log("the new server, " + process + ", is ready"));
         CHECK(ctl(server, {"stop"}).status == ok);
     }
     SECTION("quit does not wait")
     {
         CHECK(ctl(server, {"quit"}).status == ok);
-        write_file(go, "");
+        module.release();
     }
     CHECK(server.process().wait() == ok);
     CHECK(wait_for([&] { return server.ask(server.get("act")).body() == "at last"; }));
@@ -529,18 +521,14 @@ TEST_CASE("control: stop is refused while the new server is not ready", "[contro
 
 TEST_CASE("control: upgrade waits until the new server is ready", "[control]")
 {
-    const TempDir place;
-    give_to_pool(place.path());
-    const std::string go = place / "go";
-    Server server({.global = with_control, .environment = {{"GO", go}}});
+    const SlowModule module;
+    Server server({.global = with_control, .environment = module.environment()});
     REQUIRE(wait_serving(server));
-    server.configure({.pool = "handler = module\nmodule = " +
-                              public_file("tests/modules/init_waits.so") + "\nworkers = 1\n",
-                      .global = with_control});
+    server.configure({.pool = module.pool() + "workers = 1\n", .global = with_control});
     std::thread release([&] {
         server.wait_log("the new server is process ");
         pause_for(Milliseconds{300});
-        write_file(go, "");
+        module.release();
     });
     const Finished upgrade = ctl(server, {"upgrade"});
     release.join();

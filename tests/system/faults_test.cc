@@ -65,21 +65,21 @@ private:
 };
 
 // A named pipe that is read only when the test says so.
-struct Pipe {
+struct NamedPipe {
     std::string path;
     int reader = -1;
     int writer = -1;
 
-    explicit Pipe(const std::string& name) : path(name)
+    explicit NamedPipe(const std::string& name) : path(name)
     {
         REQUIRE(::mkfifo(path.c_str(), 0666) == 0);
         REQUIRE(::chmod(path.c_str(), 0666) == 0);
         reader = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
         writer = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
     }
-    Pipe(const Pipe&) = delete;
-    Pipe& operator=(const Pipe&) = delete;
-    ~Pipe()
+    NamedPipe(const NamedPipe&) = delete;
+    NamedPipe& operator=(const NamedPipe&) = delete;
+    ~NamedPipe()
     {
         ::close(reader);
         ::close(writer);
@@ -250,8 +250,8 @@ TEST_CASE("faults: logs that nobody reads cost lines and no request", "[faults]"
     const bool standard = GENERATE(true, false);
     CAPTURE(standard);
     const TempDir place;
-    const Pipe access(place / "access");
-    const Pipe error(place / "error");
+    const NamedPipe access(place / "access");
+    const NamedPipe error(place / "error");
     give_to_pool(place.path());
     const Server server(
         {.pool = standard ? "access_log = -\n" : "access_log = " + access.path + "\n",

@@ -391,25 +391,16 @@ TEST_CASE("hooks: a command that cannot be started is a warning", "[hooks]")
     if (!has_program("strace") || is_sanitized())
         SKIP_TEST("strace is not installed");
     const Server configured({.global = "on_ready = true\n"});
-    Command command;
-    command.err = configured.directory() / "traced";
-    const std::string calls = "clone,clone3,vfork,fork";
     // The second start of each process: the arbiter's first is the worker.
-    command.arguments = {"strace",
-                         "-f",
-                         "-o",
-                         "/dev/null",
-                         "-e",
-                         "trace=" + calls,
-                         "-e",
-                         "inject=" + calls + ":error=EAGAIN:when=2",
-                         binary(),
-                         "-c",
-                         configured.configuration(),
-                         "-b",
-                         "unix:" + configured.directory() / "other",
-                         "-w",
-                         "1"};
+    Command command = failing("clone,clone3,vfork,fork",
+                              "error=EAGAIN:when=2",
+                              {"-c",
+                               configured.configuration(),
+                               "-b",
+                               "unix:" + configured.directory() / "other",
+                               "-w",
+                               "1"});
+    command.err = configured.directory() / "traced";
     Process process(command);
     CHECK(wait_for([&] {
         return read_file(command.err).find("on_ready: the command was not started: fork") !=

@@ -146,24 +146,10 @@ TEST_CASE("load: when a program cannot be started the answer is 5xx and service 
         SKIP_TEST("strace is not installed");
     const Server configured;
     const std::string address = "unix:" + configured.directory() / "other";
-    Command command;
     // The first attempt of each process to start another one fails: also that of each worker.
-    command.arguments = {"strace",
-                         "-f",
-                         "-o",
-                         "/dev/null",
-                         "-e",
-                         "trace=clone,clone3,vfork,fork",
-                         "-e",
-                         "inject=clone,clone3,vfork,fork:error=EAGAIN:when=1",
-                         binary(),
-                         "-c",
-                         configured.configuration(),
-                         "-b",
-                         address,
-                         "-w",
-                         "1"};
-    Process process(command);
+    Process process(failing("clone,clone3,vfork,fork",
+                            "error=EAGAIN:when=1",
+                            {"-c", configured.configuration(), "-b", address, "-w", "1"}));
     const auto status = [&] {
         const int fd = try_connect(address);
         if (fd < 0)

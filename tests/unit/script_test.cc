@@ -279,15 +279,25 @@ TEST_CASE("script: a fixed script without a mount has the URI path as PATH_INFO"
     CHECK(ask(Resolver(rules), {}).status == 200);
 }
 
+namespace {
+
+// Directories 1 and 2, in each of them an app.cgi that says which.
+void make_releases(const Site& site)
+{
+    for (const char* release : {"1", "2"}) {
+        std::filesystem::create_directory(site.dir / release);
+        write_file(site.dir / release + "/app.cgi", release, 0755);
+    }
+}
+
+}  // namespace
+
 TEST_CASE("script: a fixed script that is replaced is picked up", "[script]")
 {
     const Site site;
     ScriptRules rules;
     rules.script = site.dir / "current/app.cgi";
-    for (const char* release : {"1", "2"}) {
-        std::filesystem::create_directory(site.dir / release);
-        write_file(site.dir / release + "/app.cgi", release, 0755);
-    }
+    make_releases(site);
     std::filesystem::create_symlink("1", site.dir / "current");
     const Resolver resolver(rules);
     CHECK(ask(resolver, {}).content == "1");
@@ -307,10 +317,7 @@ TEST_CASE("script: a root that another directory has replaced is followed", "[sc
     const Site site;
     ScriptRules rules;
     rules.root = site.dir / "current";
-    for (const char* release : {"1", "2"}) {
-        std::filesystem::create_directory(site.dir / release);
-        write_file(site.dir / release + "/app.cgi", release, 0755);
-    }
+    make_releases(site);
     const auto switch_to = [&](const char* release) {
         std::filesystem::remove(site.dir / "current");
         std::filesystem::create_symlink(release, site.dir / "current");

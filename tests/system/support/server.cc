@@ -108,6 +108,33 @@ Finished tricorn(std::vector<std::string> arguments, std::map<std::string, std::
     return run(std::move(command));
 }
 
+SlowModule::SlowModule()
+{
+    give_to_pool(place.path());
+}
+
+std::string SlowModule::pool() const
+{
+    return "handler = module\nmodule = " + public_file("tests/modules/init_waits.so") + "\n";
+}
+
+void SlowModule::release() const
+{
+    write_file(go, "");
+}
+
+Command failing(const std::string& calls,
+                const std::string& how,
+                const std::vector<std::string>& arguments)
+{
+    Command command;
+    command.arguments = {"strace", "-f", "-o", "/dev/null", "-e", "trace=" + calls};
+    command.arguments.insert(command.arguments.end(),
+                             {"-e", "inject=" + calls + ":" + how, binary()});
+    command.arguments.insert(command.arguments.end(), arguments.begin(), arguments.end());
+    return command;
+}
+
 Command activated(const std::string& path, const std::vector<std::string>& arguments)
 {
     Command command;

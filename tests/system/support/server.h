@@ -83,6 +83,18 @@ private:
     bool socket_stays_ = false;
 };
 
+// A module that does not boot before release(). The server that is to load it needs the
+// environment.
+struct SlowModule {
+    SlowModule();
+    std::string pool() const;
+    std::map<std::string, std::string> environment() const { return {{"GO", go}}; }
+    void release() const;
+
+    TempDir place;
+    std::string go = place / "go";
+};
+
 // Where things are: the environment of the test run says it.
 std::string binary();
 bool is_sanitized();  // the binary is built with AddressSanitizer
@@ -94,6 +106,12 @@ std::string public_file(const std::string& name);
 // Runs the binary with arguments to its end.
 Finished tricorn(std::vector<std::string> arguments,
                  std::map<std::string, std::string> environment = {});
+
+// The command of one whose system calls of these names, "a,b", fail as strace(1) is told:
+// "error=EIO".
+Command failing(const std::string& calls,
+                const std::string& how,
+                const std::vector<std::string>& arguments);
 
 // The command of one that systemd-socket-activate starts at the first connection to the path.
 Command activated(const std::string& path, const std::vector<std::string>& arguments);
