@@ -267,8 +267,8 @@ void Arbiter::resize(bool more)
 void Arbiter::terminate()
 {
     look_at_other_server();
-    // Whoever stops a container has the first process only: there the signal is for the new server.
-    if (mode_ != Mode::serving && successor_.running() && ::getpid() == 1)
+    // This one stops already.
+    if (mode_ != Mode::serving && successor_.running() && in_container())
         ::kill(successor_.pid(), SIGTERM);
     const std::string obstacle = too_early_to_stop();
     if (obstacle.empty() || stop_waits_) {

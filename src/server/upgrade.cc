@@ -113,6 +113,11 @@ pid_t find_server()
 
 }  // namespace
 
+bool in_container()
+{
+    return is_server(1);
+}
+
 // --- in the old server --------------------------------------------------------------------------
 
 void Successor::start(const config::Invocation& invocation,
@@ -219,9 +224,17 @@ int Successor::mind(SignalQueue& signals)
             return *exit_code;
         // Only now: the server that they were for may have given way to another one.
         for (const int signo : to_hand_on)
-            if (signo != SIGCHLD)
-                ::kill(pid_, signo);
+            hand_on(signo);
     }
+}
+
+void Successor::hand_on(int signo)
+{
+    if (signo == SIGCHLD)
+        return;
+    if (signo == SIGTERM)
+        ++stops_;
+    ::kill(pid_, signo);
 }
 
 // Answers the exit code of the last server when there is none any more.
@@ -234,6 +247,9 @@ std::optional<int> Successor::reap_servers()
         pid_ = find_server();
         if (pid_ == 0)
             return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+        // The first one has ended the other server, which may have been too far gone for the next.
+        if (std::exchange(stops_, 0) > 1)
+            hand_on(SIGTERM);
     }
     return std::nullopt;
 }

@@ -25,6 +25,10 @@ namespace server {
 // What ps(1) shows of a server.
 inline constexpr const char* arbiter_title = "tricorn: arbiter";
 
+// This server, or the one that has started it, is the first process of a container: whoever stops
+// the container can tell that one only, whichever server serves.
+bool in_container();
+
 // A listening socket for the new server. The name goes to LISTEN_FDNAMES.
 struct HandedSocket {
     int fd;
@@ -60,10 +64,12 @@ private:
                              const std::vector<HandedSocket>& sockets,
                              int line,
                              int report) const;
+    void hand_on(int signo);
     std::optional<int> reap_servers();
 
     pid_t pid_ = 0;
     bool ready_ = false;
+    int stops_ = 0;    // TERMs handed on to this one: it takes the first
     UniqueFd line_;    // closed when this server ends, however it ends
     UniqueFd report_;  // until the new server has said that it is ready
 };

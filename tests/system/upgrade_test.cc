@@ -41,22 +41,19 @@ struct Upgrade {
 struct SlowUpgrade {
     TempDir directory;
     std::string path = directory / "tricorn.pid";
-    std::string go = directory / "go";
-    Server server{{.global = "pid = " + path + "\n", .environment = {{"GO", go}}}};
+    SlowModule module;
+    Server server{{.global = "pid = " + path + "\n", .environment = module.environment()}};
     pid_t fresh = 0;
 
     SlowUpgrade()
     {
-        give_to_pool(directory.path());
         REQUIRE(server.wait_log("info: ready"));
-        server.configure({.pool = "handler = module\nmodule = " +
-                                  public_file("tests/modules/init_waits.so") + "\n",
-                          .global = "pid = " + path + "\n"});
+        server.configure({.pool = module.pool(), .global = "pid = " + path + "\n"});
         server.signal(SIGUSR2);
         REQUIRE(wait_for([&] { return pid_in(path + ".2") != 0; }, soon));
         fresh = pid_in(path + ".2");
     }
-    void release() const { write_file(go, ""); }
+    void release() const { module.release(); }
     bool fresh_serves() const
     {
         return wait_for([&] { return server.ask(server.get("act")).body() == "at last"; }, soon);
@@ -70,24 +67,87 @@ struct SlowUpgrade {
 
 constexpr const char* not_yet = "is not ready yet: this one stops when it is, or has ended";
 
-// A server that is the first process of a container, listening at the path.
-Command in_container(const Server& configured, const std::string& path, const std::string& log)
+// A server that is the first process of a container.
+class Contained {
+public:
+    Contained() : process_(command()) {}
+
+    Process& process() { return process_; }
+    pid_t first() const { return children_of(process_.pid()).at(0); }
+    std::string address() const { return "unix:" + path; }
+    bool serves() const { return configured.serves_at(address()); }
+    std::string log() const { return read_file(directory / "log"); }
+    bool logged(const std::string& text, std::size_t times = 1) const
+    {
+        return wait_for([&] { return count(text) >= times; }, soon);
+    }
+    // From now on another server serves than the first process. Answers that one.
+    pid_t pass_on() const
+    {
+        ::kill(first(), SIGUSR2);
+        REQUIRE(logged("ready, beside the old server"));
+        ::kill(first(), SIGTERM);
+        REQUIRE(logged("process 1 stays"));
+        return children_of(first()).at(0);
+    }
+
+    // The server that serves gives way to another one, but has a request until release().
+    void drain_with(FastcgiClient& client) const
+    {
+        client.send(
+            configured.get("act", "plain&out=begun&wait=" + encode(go_) + "&out=done").bytes());
+        REQUIRE(client.wait_for_output("begun"));
+        const std::size_t before = count("leaving it to the new server");
+        ::kill(first(), SIGUSR2);
+        REQUIRE(logged("ready, beside the old server", before + 1));
+        ::kill(first(), SIGTERM);
+        REQUIRE(logged("leaving it to the new server", before + 1));
+    }
+    void release() const { write_file(go_, ""); }
+
+    const TempDir directory;
+    const Server configured;
+    const std::string path = directory / "contained";
+
+private:
+    std::size_t count(const std::string& text) const
+    {
+        const std::string all = log();
+        std::size_t found = 0;
+        for (auto at = all.find(text); at != std::string::npos; at = all.find(text, at + 1))
+            ++found;
+        return found;
+    }
+    Command command() const
+    {
+        Command command;
+        command.arguments = {"unshare",
+                             "--pid",
+                             "--fork",
+                             "--mount-proc",
+                             "--kill-child",
+                             binary(),
+                             "-c",
+                             configured.configuration(),
+                             "-b",
+                             address(),
+                             "--set",
+                             "control="};
+        command.err = directory / "log";
+        return command;
+    }
+
+    const std::string go_ = directory / "go";
+    Process process_;
+};
+
+// Has been sent to the process, which has not taken it yet.
+bool is_pending(pid_t pid, int signo)
 {
-    Command command;
-    command.arguments = {"unshare",
-                         "--pid",
-                         "--fork",
-                         "--mount-proc",
-                         "--kill-child",
-                         binary(),
-                         "-c",
-                         configured.configuration(),
-                         "-b",
-                         "unix:" + path,
-                         "--set",
-                         "control="};
-    command.err = log;
-    return command;
+    const std::string status = read_file("/proc/" + std::to_string(pid) + "/status");
+    const std::size_t at = status.find("ShdPnd:");
+    return at != std::string::npos &&
+           (std::stoull(status.substr(at + 7), nullptr, 16) >> (signo - 1) & 1) != 0;
 }
 
 // Sockets that a process has open.
@@ -430,73 +490,64 @@ TEST_CASE("upgrade: the first process of a container stays and hands signals on"
 {
     if (!is_root() || !has_program("unshare"))
         SKIP_TEST("needs root and unshare");
-    const TempDir directory;
-    const Server configured;
-    const std::string path = directory / "contained";
-    Process process(in_container(configured, path, directory / "log"));
-    const auto logged = [&](const std::string& text) {
-        return wait_for(
-            [&] { return read_file(directory / "log").find(text) != std::string::npos; }, soon);
-    };
-    if (!logged("ready"))
-        SKIP_TEST("no process namespaces here: " + read_file(directory / "log"));
-    const auto serves = [&] { return configured.serves_at("unix:" + path); };
-    REQUIRE(serves());
-    const auto inside = children_of(process.pid());
-    REQUIRE(inside.size() == 1);
-    const pid_t first = inside[0];
-    for (const char* next : {"ready, beside the old server", "process 1 stays"}) {
-        ::kill(first, next[0] == 'r' ? SIGUSR2 : SIGTERM);
-        REQUIRE(logged(next));
-    }
-    CHECK(serves());
+    Contained server;
+    if (!server.logged("ready"))
+        SKIP_TEST("no process namespaces here: " + server.log());
+    REQUIRE(server.serves());
+    REQUIRE(children_of(server.process().pid()).size() == 1);
+    const pid_t first = server.first();
+    const pid_t second = server.pass_on();
+    CHECK(server.serves());
     CHECK(alive(first));
     CHECK(sockets_of(first) == 0);
     // Another one, of the server that has taken over.
     ::kill(first, SIGUSR2);
-    CHECK(wait_for([&] { return children_of(children_of(first).at(0)).size() == 3; }, soon));
+    CHECK(wait_for([&] { return children_of(second).size() == 3; }, soon));
     ::kill(first, SIGTERM);
-    const std::string gone = "the old server has gone";
-    CHECK(wait_for(
-        [&] {
-            const std::string log = read_file(directory / "log");
-            return log.find(gone) != log.rfind(gone);
-        },
-        soon));
-    CHECK(serves());
+    CHECK(server.logged("the old server has gone", 2));
+    CHECK(server.serves());
     ::kill(first, SIGTERM);
-    CHECK(process.wait(soon) == ExitStatus{0, 0});
-    INFO(read_file(directory / "log"));
-    CHECK_FALSE(exists(path));
+    CHECK(server.process().wait(soon) == ExitStatus{0, 0});
+    INFO(server.log());
+    CHECK_FALSE(exists(server.path));
 }
 
-TEST_CASE("upgrade: the first process of a container hands TERM on while it drains", "[upgrade]")
+TEST_CASE("upgrade: a second TERM to a container is for the server that takes over", "[upgrade]")
 {
     if (!is_root() || !has_program("unshare"))
         SKIP_TEST("needs root and unshare");
-    const TempDir directory;
-    const Server configured;
-    const std::string path = directory / "contained";
-    const std::string go = directory / "go";
-    Process process(in_container(configured, path, directory / "log"));
-    const auto logged = [&](const std::string& text) {
-        return wait_for(
-            [&] { return read_file(directory / "log").find(text) != std::string::npos; }, soon);
-    };
-    if (!logged("ready"))
-        SKIP_TEST("no process namespaces here: " + read_file(directory / "log"));
-    FastcgiClient client("unix:" + path);
-    client.send(configured.get("act", "plain&out=begun&wait=" + encode(go) + "&out=done").bytes());
-    REQUIRE(client.wait_for_output("begun"));
-    const pid_t first = children_of(process.pid()).at(0);
-    ::kill(first, SIGUSR2);
-    REQUIRE(logged("ready, beside the old server"));
-    ::kill(first, SIGTERM);
-    REQUIRE(logged("leaving it to the new server"));
-    ::kill(first, SIGTERM);
-    CHECK(logged("no server is left when this one has stopped"));
-    write_file(go, "");
+    Contained server;
+    if (!server.logged("ready"))
+        SKIP_TEST("no process namespaces here: " + server.log());
+    const bool first_drains = GENERATE(true, false);
+    CAPTURE(first_drains);
+    if (!first_drains)
+        server.pass_on();
+    FastcgiClient client(server.address());
+    server.drain_with(client);
+    ::kill(server.first(), SIGTERM);
+    CHECK(server.logged("no server is left when this one has stopped"));
+    server.release();
     CHECK(client.wait_for_output("done"));
-    CHECK(process.wait(soon) == ExitStatus{0, 0});
-    CHECK_FALSE(exists(path));
+    CHECK(server.process().wait(soon) == ExitStatus{0, 0});
+    CHECK_FALSE(exists(server.path));
+}
+
+TEST_CASE("upgrade: a TERM to a container is not lost with the server that drains", "[upgrade]")
+{
+    if (!is_root() || !has_program("unshare"))
+        SKIP_TEST("needs root and unshare");
+    Contained server;
+    if (!server.logged("ready"))
+        SKIP_TEST("no process namespaces here: " + server.log());
+    const pid_t second = server.pass_on();
+    FastcgiClient client(server.address());
+    server.drain_with(client);
+    ::kill(second, SIGSTOP);
+    ::kill(server.first(), SIGTERM);
+    REQUIRE(wait_for([&] { return is_pending(second, SIGTERM); }, soon));
+    ::kill(second, SIGKILL);
+    CHECK(server.process().wait(soon) == ExitStatus{0, 0});
+    INFO(server.log());
+    CHECK_FALSE(exists(server.path));
 }
