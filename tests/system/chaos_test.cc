@@ -255,14 +255,7 @@ std::size_t kill_worker(Scene& scene, Traffic& traffic)
 // Until the reload is through: a HUP that finds another one waiting is the same.
 void reload(const Server& server)
 {
-    const auto count = [&] {
-        const std::string log = server.log();
-        std::size_t found = 0;
-        for (auto at = log.find("info: ready"); at != std::string::npos;
-             at = log.find("info: ready", at + 1))
-            ++found;
-        return found;
-    };
+    const auto count = [&] { return count_of(server.log(), "info: ready"); };
     const auto before = count();
     server.signal(SIGHUP);
     CHECK(wait_for([&] { return count() > before; }, Milliseconds{20000}));

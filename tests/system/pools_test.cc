@@ -97,11 +97,7 @@ TEST_CASE("pools: a pool that is taken away and comes back keeps its new workers
     CHECK(other_serves(server));
     CHECK(busy.read_reply().body() == "late");
     // Each reload started the workers of both pools once; a quarrel would start hundreds.
-    const std::string log = server.log();
-    std::size_t started = 0;
-    for (auto at = log.find(" started"); at != std::string::npos; at = log.find(" started", at + 1))
-        ++started;
-    CHECK(started < 20);
+    CHECK(count_of(server.log(), " started") < 20);
 }
 
 TEST_CASE("pools: a reload replaces the workers of the pool that has changed only", "[pools]")

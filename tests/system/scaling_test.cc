@@ -42,14 +42,6 @@ private:
     std::vector<std::unique_ptr<FastcgiClient>> clients_;
 };
 
-std::size_t occurrences(const std::string& text, const std::string& part)
-{
-    std::size_t count = 0;
-    for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1))
-        ++count;
-    return count;
-}
-
 // All workers that there ever were within the time.
 std::size_t most_workers(const Server& server, Milliseconds time)
 {
@@ -117,7 +109,7 @@ TEST_CASE("scaling: a pool that is full says so once", "[scaling]")
     CHECK(server.wait_log("all 2 workers are busy and connections wait", soon));
     pause_for(Milliseconds{2'500});
     CHECK(requests.finish());
-    CHECK(occurrences(server.log(), "are busy and connections wait") == 1);
+    CHECK(count_of(server.log(), "are busy and connections wait") == 1);
 }
 
 TEST_CASE("scaling: max_processes bounds all pools together", "[scaling]")

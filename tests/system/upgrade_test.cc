@@ -79,7 +79,7 @@ public:
     std::string log() const { return read_file(directory / "log"); }
     bool logged(const std::string& text, std::size_t times = 1) const
     {
-        return wait_for([&] { return count(text) >= times; }, soon);
+        return wait_for([&] { return count_of(log(), text) >= times; }, soon);
     }
     // From now on another server serves than the first process. Answers that one.
     pid_t pass_on() const
@@ -97,7 +97,7 @@ public:
         client.send(
             configured.get("act", "plain&out=begun&wait=" + encode(go_) + "&out=done").bytes());
         REQUIRE(client.wait_for_output("begun"));
-        const std::size_t before = count("leaving it to the new server");
+        const std::size_t before = count_of(log(), "leaving it to the new server");
         ::kill(first(), SIGUSR2);
         REQUIRE(logged("ready, beside the old server", before + 1));
         ::kill(first(), SIGTERM);
@@ -110,14 +110,6 @@ public:
     const std::string path = directory / "contained";
 
 private:
-    std::size_t count(const std::string& text) const
-    {
-        const std::string all = log();
-        std::size_t found = 0;
-        for (auto at = all.find(text); at != std::string::npos; at = all.find(text, at + 1))
-            ++found;
-        return found;
-    }
     Command command() const
     {
         Command command;

@@ -79,6 +79,14 @@ bool exists(const std::string& path)
     return ::lstat(path.c_str(), &ignored) == 0;
 }
 
+std::size_t count_of(std::string_view text, std::string_view part)
+{
+    std::size_t count = 0;
+    for (auto at = text.find(part); at != text.npos; at = text.find(part, at + 1))
+        ++count;
+    return count;
+}
+
 bool is_root()
 {
     return ::geteuid() == 0;

@@ -30,6 +30,9 @@ void write_file(const std::string& path, std::string_view content, mode_t mode =
 void append_file(const std::string& path, std::string_view content);
 bool exists(const std::string& path);
 
+// How often the part, of at least one byte, is in the text of a file.
+std::size_t count_of(std::string_view text, std::string_view part);
+
 // True when the tests run as root, and then also: the user that pools run as.
 bool is_root();
 const char* pool_user();
