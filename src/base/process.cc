@@ -1,11 +1,11 @@
 #include "base/process.h"
 
 #include "base/error.h"
+#include "base/text.h"
 #include "base/unique_fd.h"
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
@@ -39,7 +39,7 @@ gid_t find_group(const std::string& group)
         return entry->gr_gid;
     if (const auto number = parse_id(group))
         return *number;
-    throw StartError(exit_config, "group: there is no group '" + group + "'");
+    throw StartError(exit_config, "group: there is no group " + text::in_quotes(group));
 }
 
 std::vector<gid_t> groups_of(const std::string& user, gid_t gid)
@@ -103,12 +103,8 @@ void set_process_title(const std::string& title) noexcept
 
 std::optional<std::uint32_t> parse_id(std::string_view text)
 {
-    std::uint32_t id = 0;
-    const auto* const end = text.data() + text.size();
-    const auto [stop, error] = std::from_chars(text.data(), end, id);
-    if (error != std::errc() || stop != end || id == UINT32_MAX)
-        return std::nullopt;
-    return id;
+    const auto id = text::to_number<std::uint32_t>(text);
+    return id == UINT32_MAX ? std::nullopt : id;
 }
 
 Identity find_identity(const std::string& user, const std::string& group)
@@ -119,7 +115,7 @@ Identity find_identity(const std::string& user, const std::string& group)
         if (const auto number = parse_id(user); entry == nullptr && number)
             entry = ::getpwuid(*number);
         if (entry == nullptr)
-            throw StartError(exit_config, "user: there is no user '" + user + "'");
+            throw StartError(exit_config, "user: there is no user " + text::in_quotes(user));
         identity = {entry->pw_uid, entry->pw_gid, entry->pw_name};
     }
     if (!group.empty())

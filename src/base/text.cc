@@ -139,6 +139,12 @@ std::string escape_control(std::string_view bytes)
     return out;
 }
 
+std::string in_quotes(std::string_view bytes)
+{
+    static constexpr std::size_t shown = 120;
+    return '"' + escape_control(bytes.substr(0, shown)) + (bytes.size() > shown ? "\"..." : "\"");
+}
+
 bool equal_ignoring_case(std::string_view a, std::string_view b)
 {
     return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) {

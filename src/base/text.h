@@ -1,10 +1,13 @@
 // text.h - makes bytes that others chose safe to show: in a log line, on a terminal.
 // Units    bytes; text is UTF-8.
-// Errors   none; every input has an output without line breaks and without control characters.
+// Errors   none: what is shown has neither line breaks nor control characters, whatever it was.
 // Source   CVE-2003-0020 and CVE-2024-9026 for what happens without; Apache's log escaping.
 #pragma once
 
+#include <charconv>
+#include <concepts>
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -20,6 +23,9 @@ void append_quoted(std::string& out, std::string_view bytes);
 
 std::string escape_control(std::string_view bytes);
 
+// For a message: escaped, in double quotes, and cut where it gets long, which "... behind shows.
+std::string in_quotes(std::string_view bytes);
+
 // Length of the valid UTF-8 character that `bytes` begins with; 0 when there is none.
 std::size_t utf8_length(std::string_view bytes);
 
@@ -28,5 +34,17 @@ bool equal_ignoring_case(std::string_view a, std::string_view b);
 
 // Without blanks and tabs at both ends.
 std::string_view trim(std::string_view text);
+
+// Digits and nothing else: no sign, no blank. nullopt also when the number is too large.
+template <std::unsigned_integral Number>
+std::optional<Number> to_number(std::string_view digits, int base = 10)
+{
+    Number number = 0;
+    const char* const end = digits.data() + digits.size();
+    const auto [stop, error] = std::from_chars(digits.data(), end, number, base);
+    if (error != std::errc() || stop != end)
+        return std::nullopt;
+    return number;
+}
 
 }  // namespace text

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/process.h"
+#include "base/text.h"
 #include "config/check_privileges.h"
 #include "config/inside.h"
 #include "log/access_log.h"
@@ -230,19 +231,21 @@ void Checker::check_file(const Pool& pool,
 void Checker::check_lookup(const Pool& pool)
 {
     if (!pool.mount.empty() && pool.mount.front() != '/')
-        problem(pool, "mount", in_quotes(pool.mount) + " lacks its first /, such as /cgi-bin");
+        problem(
+            pool, "mount", text::in_quotes(pool.mount) + " lacks its first /, such as /cgi-bin");
     for (const std::string& extension : pool.allowed_extensions)
         if (extension.size() < 2 || extension.front() != '.' ||
             extension.find('/') != std::string::npos)
             problem(pool,
                     "allowed_extensions",
-                    in_quotes(extension) + " is not an extension: write it with its point, .cgi");
+                    text::in_quotes(extension) +
+                        " is not an extension: write it with its point, .cgi");
     for (const std::string& pattern : pool.allowed_paths)
         if (pattern.front() != '/')
             problem(pool,
                     "allowed_paths",
-                    in_quotes(pattern) + " matches no program: patterns are of whole paths, "
-                                         "such as /srv/cgi/*.cgi");
+                    text::in_quotes(pattern) + " matches no program: patterns are of whole paths, "
+                                               "such as /srv/cgi/*.cgi");
 }
 
 void Checker::check_bind(const Pool& pool)

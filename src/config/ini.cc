@@ -136,7 +136,8 @@ private:
 char* Parser::next(char* buffer, std::size_t size)
 {
     if (expected_) {
-        problem(in_quotes(piece_) + " is not understood: write [NAME], key = value or # comment");
+        problem(text::in_quotes(piece_) +
+                " is not understood: write [NAME], key = value or # comment");
         current_.reset();
         more_ = {};
     }
@@ -179,7 +180,7 @@ std::string_view Parser::next_line()
     }
     line = without_comment(line);
     if (has_control(line)) {
-        problem(in_quotes(line) + " holds control characters: printable text only");
+        problem(text::in_quotes(line) + " holds control characters: printable text only");
         return {};
     }
     if (line.size() > max_line) {
@@ -196,9 +197,9 @@ void Parser::begin_section(std::string_view line)
     in_section_ = true;
     skipping_ = end + 1 != line.size() || name.empty();
     if (end == std::string_view::npos)
-        problem(in_quotes(line) + " lacks its ]: write [NAME]");
+        problem(text::in_quotes(line) + " lacks its ]: write [NAME]");
     else if (skipping_)
-        problem(in_quotes(line) + " is not a section: write [NAME]");
+        problem(text::in_quotes(line) + " is not a section: write [NAME]");
     else
         out_.sections.push_back({here(), std::string(name)});
 }

@@ -1,6 +1,7 @@
 #include "config/options.h"
 
 #include "base/error.h"
+#include "base/text.h"
 #include "config/settings.h"
 
 #include <boost/program_options.hpp>
@@ -140,7 +141,7 @@ void take(const po::option& given, const std::string& source, Options& options)
     if (given.string_key.empty()) {
         for (const std::string& word : given.value) {
             if (!options.target.empty() || word.empty())
-                wrong_usage(source, in_quotes(word) + " is one TARGET too many");
+                wrong_usage(source, text::in_quotes(word) + " is one TARGET too many");
             options.target = word;
         }
         return;

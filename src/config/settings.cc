@@ -1,5 +1,7 @@
 #include "config/settings.h"
 
+#include "base/text.h"
+
 #include <algorithm>
 #include <type_traits>
 
@@ -115,7 +117,7 @@ Problem set_field(const Setting& setting, std::string_view value, std::optional<
     if (!duration)
         return duration.error() + ", or unlimited";
     if (duration.value().count() % 1000 != 0)
-        return in_quotes(value) + " is not in whole seconds";
+        return text::in_quotes(value) + " is not in whole seconds";
     to = static_cast<std::uint64_t>(duration.value().count() / 1000);
     return std::nullopt;
 }
@@ -133,8 +135,9 @@ bool is_environment_name(std::string_view name)
 Problem set_variable(std::string_view name, std::string_view value, Environment& to)
 {
     if (!is_environment_name(name))
-        return in_quotes(name) + " is not the name of a variable: letters, digits and _, no digit "
-                                 "first";
+        return text::in_quotes(name) +
+               " is not the name of a variable: letters, digits and _, no digit "
+               "first";
     to.insert_or_assign(std::string(name), std::string(value));
     return std::nullopt;
 }
@@ -256,7 +259,7 @@ std::optional<std::string> set(const Setting& setting,
                                Target target)
 {
     if (has_control(value))
-        return in_quotes(value) + " holds control characters: printable text only";
+        return text::in_quotes(value) + " holds control characters: printable text only";
     return visit_field(setting, target, [&](auto& field) -> Problem {
         if constexpr (std::is_same_v<decltype(field), Environment&>)
             return set_variable(environment_name(key), value, field);

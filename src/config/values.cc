@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <numeric>
 #include <optional>
 #include <utility>
@@ -21,16 +20,6 @@ constexpr std::array duration_units{
     Unit{"ms", 1}, Unit{"s", 1000}, Unit{"m", 60'000}, Unit{"h", 3'600'000}};
 constexpr std::array size_units{Unit{"k", 1 << 10}, Unit{"M", 1 << 20}, Unit{"G", 1 << 30}};
 
-// Digits only: from_chars alone would take a sign, and stop in silence before a rest.
-std::optional<std::uint64_t> digits(std::string_view text)
-{
-    std::uint64_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc() || end != text.data() + text.size())
-        return std::nullopt;
-    return value;
-}
-
 // Splits "30s" into its number and its unit's factor; nullopt when either is wrong.
 std::optional<std::uint64_t> with_unit(std::string_view text,
                                        std::span<const Unit> units,
@@ -45,7 +34,7 @@ std::optional<std::uint64_t> with_unit(std::string_view text,
             return std::nullopt;
         factor = unit->factor;
     }
-    const auto number = digits(text.substr(0, length));
+    const auto number = text::to_number<std::uint64_t>(text.substr(0, length));
     std::uint64_t product = 0;
     if (!number || __builtin_mul_overflow(*number, factor, &product))
         return std::nullopt;
@@ -89,11 +78,11 @@ std::size_t edit_distance(std::string_view a, std::string_view b)
 
 Result<std::uint64_t, std::string> parse_number(std::string_view text, Range range)
 {
-    const auto value = digits(text);
+    const auto value = text::to_number<std::uint64_t>(text);
     if (!value)
-        return in_quotes(text) + " is not a whole number: digits only";
+        return text::in_quotes(text) + " is not a whole number: digits only";
     if (outside(*value, range))
-        return in_quotes(text) + limits(std::to_string(range.min), std::to_string(range.max));
+        return text::in_quotes(text) + limits(std::to_string(range.min), std::to_string(range.max));
     return *value;
 }
 
@@ -102,9 +91,9 @@ Result<int, std::string> parse_nice(std::string_view text)
     static constexpr std::uint64_t most_favoured = 20;  // below zero
     static constexpr std::uint64_t least_favoured = 19;
     const bool negative = text.starts_with('-');
-    const auto value = digits(text.substr(negative ? 1 : 0));
+    const auto value = text::to_number<std::uint64_t>(text.substr(negative ? 1 : 0));
     if (!value || *value > (negative ? most_favoured : least_favoured))
-        return in_quotes(text) + " is no nice value: from -20, which needs root, to 19";
+        return text::in_quotes(text) + " is no nice value: from -20, which needs root, to 19";
     return negative ? -static_cast<int>(*value) : static_cast<int>(*value);
 }
 
@@ -120,9 +109,10 @@ Result<std::uint64_t, std::string> parse_size(std::string_view text, Range range
     }
     const auto value = with_unit(word, size_units, 1);
     if (!value)
-        return in_quotes(text) + " is not a size: a number of bytes or with k, M, G, such as 64k";
+        return text::in_quotes(text) +
+               " is not a size: a number of bytes or with k, M, G, such as 64k";
     if (outside(*value, range))
-        return in_quotes(text) + limits(format_size(range.min), format_size(range.max));
+        return text::in_quotes(text) + limits(format_size(range.min), format_size(range.max));
     return *value;
 }
 
@@ -130,24 +120,23 @@ Result<Duration, std::string> parse_duration(std::string_view text, Range millis
 {
     const auto value = with_unit(text, duration_units, 1000);
     if (!value)
-        return in_quotes(text) +
+        return text::in_quotes(text) +
                " is not a duration: a number of seconds or with ms, s, m, h, such as 30s";
     const auto as_duration = [](std::uint64_t count) {
         return Duration(static_cast<Duration::rep>(count));
     };
     if (outside(*value, milliseconds))
-        return in_quotes(text) + limits(format_duration(as_duration(milliseconds.min)),
-                                        format_duration(as_duration(milliseconds.max)));
+        return text::in_quotes(text) + limits(format_duration(as_duration(milliseconds.min)),
+                                              format_duration(as_duration(milliseconds.max)));
     return as_duration(*value);
 }
 
 Result<mode_t, std::string> parse_mode(std::string_view text)
 {
-    mode_t mode = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), mode, 8);
-    if (error != std::errc() || end != text.data() + text.size() || mode > 0777)
-        return in_quotes(text) + " is not a mode: octal digits from 0 to 0777, such as 0660";
-    return mode;
+    const auto mode = text::to_number<mode_t>(text, 8);
+    if (!mode || *mode > 0777)
+        return text::in_quotes(text) + " is not a mode: octal digits from 0 to 0777, such as 0660";
+    return *mode;
 }
 
 Result<bool, std::string> parse_flag(std::string_view text)
@@ -158,7 +147,7 @@ Result<bool, std::string> parse_flag(std::string_view text)
         return true;
     if (std::ranges::find(no, text) != no.end())
         return false;
-    return in_quotes(text) + " is neither yes nor no";
+    return text::in_quotes(text) + " is neither yes nor no";
 }
 
 Result<std::uint64_t, std::string> parse_choice(std::string_view text, std::string_view choices)
@@ -170,7 +159,7 @@ Result<std::uint64_t, std::string> parse_choice(std::string_view text, std::stri
     std::string list;
     for (std::size_t i = 0; i < words.size(); ++i)
         list += (i == 0 ? "" : i + 1 == words.size() ? " or " : ", ") + words[i];
-    return in_quotes(text) + " is not known: " + list;
+    return text::in_quotes(text) + " is not known: " + list;
 }
 
 std::vector<std::string> parse_words(std::string_view text)
@@ -223,13 +212,6 @@ std::string format_words(std::span<const std::string> words)
     for (const auto& word : words)
         text += (text.empty() ? "" : " ") + word;
     return text;
-}
-
-std::string in_quotes(std::string_view text)
-{
-    static constexpr std::size_t shown = 80;
-    return '"' + text::escape_control(text.substr(0, shown)) +
-           (text.size() > shown ? "...\"" : "\"");
 }
 
 bool has_control(std::string_view value)

@@ -40,9 +40,6 @@ std::string format_duration(Duration duration);
 std::string format_mode(mode_t mode);
 std::string format_words(std::span<const std::string> words);
 
-// `text` in double quotes, safe to show and cut to a sane length, for messages.
-std::string in_quotes(std::string_view text);
-
 // Control characters other than tab: no value has any.
 bool has_control(std::string_view value);
 

@@ -1,5 +1,6 @@
 #include "control/request.h"
 
+#include "base/text.h"
 #include "config/values.h"
 
 #include <algorithm>
@@ -43,7 +44,7 @@ std::vector<std::string_view> split(std::string_view line)
 
 std::string unknown(std::string_view word)
 {
-    std::string text = config::in_quotes(word) + " is no command; these are:";
+    std::string text = text::in_quotes(word) + " is no command; these are:";
     for (const Form& form : forms)
         text.append(" ").append(form.word);
     return text;

@@ -1,9 +1,9 @@
 #include "net/address.h"
 
 #include "base/error.h"
+#include "base/text.h"
 
 #include <array>
-#include <charconv>
 #include <cstddef>
 #include <cstring>
 #include <filesystem>
@@ -21,21 +21,6 @@ namespace {
 using Parsed = Result<Address, std::string>;
 
 constexpr std::string_view forms = "write unix:PATH, HOST:PORT, [IPV6]:PORT, *:PORT or fd://N";
-
-std::string quote(std::string_view text)
-{
-    return "\"" + std::string(text) + "\"";
-}
-
-std::optional<unsigned> parse_number(std::string_view text, unsigned limit)
-{
-    unsigned number = 0;
-    const auto* const end = text.data() + text.size();
-    const auto [stop, error] = std::from_chars(text.data(), end, number);
-    if (text.empty() || error != std::errc() || stop != end || number > limit)
-        return std::nullopt;
-    return number;
-}
 
 // "127.0.0.1:9000" or "[::1]:9000", numbers only.
 std::string tcp_text(const sockaddr* address, socklen_t length)
@@ -75,20 +60,21 @@ Parsed unix_address(std::string_view path)
     if (path.find('\0') != path.npos)
         return std::string("a path holds no NUL byte");
     if (path.starts_with('@'))
-        return quote(path) + ": abstract sockets have no permissions, use a path";
+        return text::in_quotes(path) + ": abstract sockets have no permissions, use a path";
     const auto name = path.substr(path.rfind('/') + 1);
     if (name.empty() || name == "." || name == "..")
-        return quote(path) + " is a directory, write the path of a socket in it";
+        return text::in_quotes(path) + " is a directory, write the path of a socket in it";
 
     Address address;
     std::error_code error;
     // Absolute, so that changing the directory later changes nothing.
     const auto absolute = std::filesystem::absolute(std::filesystem::path(path), error);
     if (error)
-        return quote(path) + ": the present directory is unknown: " + error.message();
+        return text::in_quotes(path) + ": the present directory is unknown: " + error.message();
     address.path = without_detours(absolute);
     if (address.path.size() >= sizeof raw.sun_path)
-        return quote(address.path) + " is too long: " + std::to_string(address.path.size()) +
+        return text::in_quotes(address.path) +
+               " is too long: " + std::to_string(address.path.size()) +
                " bytes, a socket's path has up to " + std::to_string(sizeof raw.sun_path - 1);
     raw.sun_family = AF_UNIX;
     std::memcpy(raw.sun_path, address.path.data(), address.path.size());
@@ -102,9 +88,10 @@ Parsed unix_address(std::string_view path)
 
 Parsed fd_address(std::string_view number)
 {
-    const auto fd = parse_number(number, 1U << 20);
-    if (!fd)
-        return quote("fd://" + std::string(number)) + ": write fd://N with a descriptor, as fd://3";
+    const auto fd = text::to_number<unsigned>(number);
+    if (!fd || *fd > 1U << 20)
+        return text::in_quotes("fd://" + std::string(number)) +
+               ": write fd://N with a descriptor, as fd://3";
     Address address;
     address.kind = Address::Kind::inherited_fd;
     address.fd = static_cast<int>(*fd);
@@ -136,7 +123,7 @@ Parsed tcp_address(const std::string& host,
     addrinfo* list = nullptr;
     const int error = ::getaddrinfo(host.c_str(), port.c_str(), &hints, &list);
     if (error != 0)
-        return quote(host) + ": " +
+        return text::in_quotes(host) + ": " +
                (family == AF_INET6 ? "is no IPv6 address" : ::gai_strerror(error));
     const auto* const chosen = choose(list);
     Address address;
@@ -152,13 +139,13 @@ Parsed host_and_port(std::string_view text, Address::Names names)
 {
     const auto colon = text.rfind(':');
     if (colon == text.npos)
-        return quote(text) + ": a port is missing; " + std::string(forms);
+        return text::in_quotes(text) + ": a port is missing; " + std::string(forms);
     auto host = text.substr(0, colon);
-    const auto port = parse_number(text.substr(colon + 1), 65535);
-    if (!port)
-        return quote(text) + ": the port is a number from 0 to 65535";
+    const auto port = text::to_number<unsigned>(text.substr(colon + 1));
+    if (!port || *port > 65535)
+        return text::in_quotes(text) + ": the port is a number from 0 to 65535";
     if (host.empty())
-        return quote(text) + ": write 127.0.0.1" + std::string(text) + ", or *" +
+        return text::in_quotes(text) + ": write 127.0.0.1" + std::string(text) + ", or *" +
                std::string(text) + " for every interface";
     const auto port_text = std::to_string(*port);
     if (host == "*")
@@ -167,7 +154,7 @@ Parsed host_and_port(std::string_view text, Address::Names names)
         return tcp_address(
             std::string(host.substr(1, host.size() - 2)), port_text, AF_INET6, names);
     if (host.find_first_of(":[]") != host.npos)
-        return quote(text) + ": an IPv6 address stands in brackets, as [::1]:9000";
+        return text::in_quotes(text) + ": an IPv6 address stands in brackets, as [::1]:9000";
     return tcp_address(std::string(host), port_text, AF_UNSPEC, names);
 }
 
@@ -186,7 +173,7 @@ Result<Address, std::string> Address::parse(std::string_view text, Names names)
     if (text.starts_with("fd://"))
         return fd_address(text.substr(5));
     if (text.find('/') != text.npos)
-        return quote(text) + ": " + std::string(forms);
+        return text::in_quotes(text) + ": " + std::string(forms);
     return host_and_port(text, names);
 }
 

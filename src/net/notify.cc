@@ -1,10 +1,10 @@
 #include "net/notify.h"
 
+#include "base/text.h"
+
 #include <algorithm>
-#include <charconv>
 #include <cstdint>
 #include <cstdlib>
-#include <limits>
 #include <memory>
 #include <utility>
 
@@ -20,19 +20,6 @@ namespace net {
 namespace {
 
 constexpr int first_inherited = 3;
-
-std::optional<long> parse_number(const char* text, long limit)
-{
-    if (text == nullptr)
-        return std::nullopt;
-    const std::string_view digits(text);
-    long number = 0;
-    const auto* const end = digits.data() + digits.size();
-    const auto [stop, error] = std::from_chars(digits.data(), end, number);
-    if (error != std::errc() || stop != end || number < 0 || number > limit)
-        return std::nullopt;
-    return number;
-}
 
 #ifdef HAVE_SYSTEMD
 
@@ -77,13 +64,15 @@ std::vector<std::string> read_listen_names(const char* pid,
                                            const char* names,
                                            pid_t self)
 {
-    constexpr long most = 1024;
-    const auto count = parse_number(fds, most);
-    if (parse_number(pid, std::numeric_limits<pid_t>::max()) != self || !count)
+    constexpr std::size_t most = 1024;
+    if (pid == nullptr || fds == nullptr)
+        return {};
+    const auto count = text::to_number<std::size_t>(fds);
+    if (pid != std::to_string(self) || !count || *count > most)
         return {};
     std::vector<std::string> result;
     std::string_view rest = names == nullptr ? "" : names;
-    while (result.size() < static_cast<std::size_t>(*count)) {
+    while (result.size() < *count) {
         const auto name = rest.substr(0, rest.find(':'));
         result.emplace_back(name);
         rest.remove_prefix(std::min(rest.size(), name.size() + 1));

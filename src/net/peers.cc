@@ -2,9 +2,9 @@
 
 #include "base/error.h"
 #include "base/process.h"
+#include "base/text.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstring>
 
 #include <arpa/inet.h>
@@ -21,11 +21,6 @@ constexpr std::string_view forms = "write 192.0.2.1, 192.0.2.0/24, 2001:db8::1 o
 constexpr Bytes mapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 constexpr std::size_t mapped_bytes = 12;
 constexpr unsigned mapped_bits = 96;
-
-std::string quote(std::string_view text)
-{
-    return "\"" + std::string(text) + "\"";
-}
 
 bool is_mapped(const Bytes& bytes)
 {
@@ -82,12 +77,7 @@ Bytes prefix(Bytes bytes, unsigned bits)
 // "24", not "024", "+24" or "".
 std::optional<unsigned> parse_bits(std::string_view text)
 {
-    unsigned bits = 0;
-    const auto* const end = text.data() + text.size();
-    const auto [stop, error] = std::from_chars(text.data(), end, bits);
-    if (error != std::errc() || stop != end || (text.size() > 1 && text.front() == '0'))
-        return std::nullopt;
-    return bits;
+    return text.size() > 1 && text.front() == '0' ? std::nullopt : text::to_number<unsigned>(text);
 }
 
 }  // namespace
@@ -101,15 +91,16 @@ Result<Network, std::string> Network::parse(std::string_view text)
     Bytes bytes{};
     if (address.find('\0') != std::string::npos ||
         ::inet_pton(family, address.c_str(), bytes.data()) != 1)
-        return quote(text) + " is no address and no network: " + std::string(forms);
+        return text::in_quotes(text) + " is no address and no network: " + std::string(forms);
     auto bits = std::optional(size);
     if (slash != text.npos)
         bits = parse_bits(text.substr(slash + 1));
     if (!bits || *bits > size)
-        return quote(text) + ": behind the / stands a number from 0 to " + std::to_string(size);
+        return text::in_quotes(text) + ": behind the / stands a number from 0 to " +
+               std::to_string(size);
     const Bytes network = prefix(bytes, *bits);
     if (network != bytes)
-        return quote(text) + " has bits set behind the first " + std::to_string(*bits) +
+        return text::in_quotes(text) + " has bits set behind the first " + std::to_string(*bits) +
                ": write " + text_of(family, network) + "/" + std::to_string(*bits) + ", or " +
                address + " for this address alone";
     if (family == AF_INET6 && is_mapped(bytes))
@@ -129,7 +120,7 @@ Result<uid_t, std::string> parse_user(const std::string& text)
         return *uid;
     if (const ::passwd* entry = ::getpwnam(text.c_str()))
         return entry->pw_uid;
-    return "there is no user '" + text + "'";
+    return "there is no user " + text::in_quotes(text);
 }
 
 Peers::Peers(std::span<const std::string> clients, std::span<const std::string> users)

@@ -1,7 +1,8 @@
 #include "server/run_request.h"
 
+#include "base/text.h"
+
 #include <algorithm>
-#include <charconv>
 #include <iterator>
 
 namespace server {
@@ -45,11 +46,8 @@ Variables request_variables(const char* const* environment)
 std::optional<std::size_t> body_limit(const Variables& shell)
 {
     const std::string length = value_of(shell, "CONTENT_LENGTH", "");
-    if (!length.empty()) {
-        std::size_t limit = 0;
-        std::from_chars(length.data(), length.data() + length.size(), limit);
-        return limit;
-    }
+    if (!length.empty())
+        return text::to_number<std::size_t>(length).value_or(0);
     const std::string method = value_of(shell, "REQUEST_METHOD", "GET");
     if (method == "POST" || method == "PUT" || method == "PATCH")
         return std::string::npos;

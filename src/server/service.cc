@@ -1,6 +1,7 @@
 #include "server/service.h"
 
 #include "base/error.h"
+#include "base/text.h"
 #include "log/log.h"
 #include "net/notify.h"
 #include "server/privileges.h"
@@ -108,8 +109,8 @@ void refuse_unclaimed(const config::Config& config, const std::vector<ActivatedS
             });
         if (!claimed)
             throw StartError(exit_config,
-                             "the socket '" + socket.name +
-                                 "' from systemd is for no pool: FileDescriptorName= must be the "
+                             "the socket " + text::in_quotes(socket.name) +
+                                 " from systemd is for no pool: FileDescriptorName= must be the "
                                  "name of one");
     }
 }

@@ -20,8 +20,8 @@ TEST_CASE("owner: programs of the pool's user run and those of others are refuse
         const Reply reply = server.act("text=x");
         CHECK(reply.status() == 403);
         CHECK(reply.body() == "403 Forbidden\n");
-        CHECK(server.wait_log("'" + program +
-                              "': owner_check: the program belongs to user 0 and group 0, and not "
+        CHECK(server.wait_log("\"" + program +
+                              "\": owner_check: the program belongs to user 0 and group 0, and not "
                               "to the pool's user "));
         give_to_pool(program);
     }

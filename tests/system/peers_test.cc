@@ -164,5 +164,5 @@ TEST_CASE("peers: an entry that is wrong is a mistake of the configuration with 
                               ":5: allowed_clients: \"10.0.0.1/8\" has bits set behind the first "
                               "8: write 10.0.0.0/8, or 10.0.0.1 for this address alone\n"
                               "tricorn: " +
-                              file + ":6: allowed_users: there is no user 'no_such_user'\n");
+                              file + ":6: allowed_users: there is no user \"no_such_user\"\n");
 }

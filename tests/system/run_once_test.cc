@@ -159,7 +159,7 @@ TEST_CASE("run: a mistake in the header is told with its line and fails", "[run]
     const Shell shell;
     const Finished finished =
         shell.alone(shell.program("echo 'A: b'\necho 'C: d'\necho 'no colon here'\necho\n"));
-    CHECK(contains(finished.err, "502: line 3 of the header has no colon: 'no colon here'\n"));
+    CHECK(contains(finished.err, "502: line 3 of the header has no colon: \"no colon here\"\n"));
     CHECK(finished.err.starts_with("tricorn: "));
     CHECK(finished.out.starts_with("Status: 502 Bad Gateway\r\n"));
     CHECK(finished.status == failed);
@@ -261,7 +261,7 @@ TEST_CASE("run: the rules of the pool decide about the program", "[run]")
     const std::string conf =
         shell.pools("root = " + shell.directory.path() + "\nallowed_extensions = .cgi\n");
     const Finished finished = shell.run({"-c", conf, "--run", "act"});
-    CHECK(contains(finished.err, "403: '" + shell.directory / "act" + "': not in allowed_paths"));
+    CHECK(contains(finished.err, "403: \"" + shell.directory / "act" + "\": not in allowed_paths"));
     CHECK(finished.status == failed);
     const Finished missing = shell.run({"-c", conf, "--run", "missing.cgi"});
     CHECK(contains(missing.err, "404: "));

@@ -223,10 +223,10 @@ TEST_CASE("config: unknown users and groups are named")
               site.pool("www",
                         "user = no_such_user\ngroup = no_such_group\n"
                         "listen_owner = no_such_owner\nlisten_group = no_such_gang\n")) ==
-          "4: user: there is no user 'no_such_user'\n"
-          "5: group: there is no group 'no_such_group'\n"
-          "6: listen_owner: there is no user 'no_such_owner'\n"
-          "7: listen_group: there is no group 'no_such_gang'");
+          "4: user: there is no user \"no_such_user\"\n"
+          "5: group: there is no group \"no_such_group\"\n"
+          "6: listen_owner: there is no user \"no_such_owner\"\n"
+          "7: listen_group: there is no group \"no_such_gang\"");
 }
 
 TEST_CASE("config: a number that no identifier can have is an unknown user")

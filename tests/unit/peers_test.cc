@@ -176,7 +176,7 @@ TEST_CASE("peers: users are names or numbers", "[net]")
     CHECK(net::parse_user("root").value() == 0);
     CHECK(net::parse_user("0").value() == 0);
     CHECK(net::parse_user("4000000000").value() == 4'000'000'000U);
-    CHECK(net::parse_user("no-such-user").error() == "there is no user 'no-such-user'");
+    CHECK(net::parse_user("no-such-user").error() == "there is no user \"no-such-user\"");
     // -1 is what the kernel takes for "leave it".
     for (const char* text : {"", "-1", "4294967295", "4294967296", "99999999999999999999", "0x0"})
         CHECK_FALSE(net::parse_user(text));

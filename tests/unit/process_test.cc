@@ -29,9 +29,9 @@ TEST_CASE("process: the status of END_REQUEST tells a signal from an exit code",
 
 TEST_CASE("process: an unknown user or group is named in the error", "[process]")
 {
-    CHECK_THROWS_WITH(find_identity("no-such-user", ""), "user: there is no user 'no-such-user'");
+    CHECK_THROWS_WITH(find_identity("no-such-user", ""), "user: there is no user \"no-such-user\"");
     CHECK_THROWS_WITH(find_identity("root", "no-such-group"),
-                      "group: there is no group 'no-such-group'");
+                      "group: there is no group \"no-such-group\"");
     CHECK(find_identity("root", "").uid == 0);
     CHECK(find_identity("0", "").user == "root");
 }

@@ -343,8 +343,8 @@ TEST_CASE("response: a folded line is refused", "[response]")
 TEST_CASE("response: a line without a colon is refused and shown in the reason", "[response]")
 {
     CHECK(refusal("Content-Type: a/b\nno colon\x1b here\n\n") ==
-          "line 2 of the header has no colon: 'no colon\\x1B here'");
-    CHECK(contains(refusal("<html>\n\n"), "line 1 of the header has no colon: '<html>'"));
+          "line 2 of the header has no colon: \"no colon\\x1B here\"");
+    CHECK(contains(refusal("<html>\n\n"), "line 1 of the header has no colon: \"<html>\""));
 }
 
 TEST_CASE("response: a first blank line is refused", "[response]")

@@ -300,9 +300,3 @@ TEST_CASE("settings: the nearest key is what was probably meant")
     CHECK(nearest_key(Scope::pool, "foo").empty());
     CHECK(nearest_key(Scope::pool, "").empty());
 }
-
-TEST_CASE("settings: words shown in messages are cut and free of control characters")
-{
-    CHECK(in_quotes("a\x1b") == "\"a\\x1B\"");
-    CHECK(in_quotes(std::string(1000, 'x')).size() < 100);
-}

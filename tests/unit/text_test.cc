@@ -81,3 +81,18 @@ TEST_CASE("text: blanks at both ends are trimmed", "[text]")
     CHECK(text::trim(" \t ").empty());
     CHECK(text::trim("").empty());
 }
+
+TEST_CASE("text: what a message quotes is cut and free of control characters", "[text]")
+{
+    CHECK(text::in_quotes("a\x1b") == "\"a\\x1B\"");
+    CHECK(text::in_quotes(std::string(1000, 'x')) == "\"" + std::string(120, 'x') + "\"...");
+}
+
+TEST_CASE("text: a number is digits and nothing else", "[text]")
+{
+    CHECK(text::to_number<unsigned char>("255") == 255);
+    CHECK(text::to_number<unsigned>("007") == 7);
+    CHECK(text::to_number<unsigned>("660", 8) == 0660);
+    for (const char* wrong : {"", "256", "-1", "+1", " 1", "1 ", "1a", "0x1"})
+        CHECK_FALSE(text::to_number<unsigned char>(wrong));
+}

@@ -1,6 +1,7 @@
 #include "handler/cgi/cgi.h"
 
 #include "base/error.h"
+#include "base/text.h"
 #include "handler/cgi/relay.h"
 #include "handler/refuse.h"
 
@@ -50,7 +51,7 @@ std::string exec_failure(const Script& script, int error)
 {
     if (error == ENOENT && script.interpreted)
         return "its interpreter is not there: " +
-               config::in_quotes(interpreter_of(script.file.get()));
+               text::in_quotes(interpreter_of(script.file.get()));
     if (error == ENOENT)
         return "the dynamic linker that it needs is not there";
     if (error == ENOEXEC)

@@ -1,6 +1,6 @@
 #include "handler/cgi/environment.h"
 
-#include "handler/cgi/quote.h"
+#include "base/text.h"
 #include "handler/cgi/wire_names.h"
 
 #include <algorithm>
@@ -101,7 +101,7 @@ std::optional<Refusal> fault(const Variables& wire)
         return Refusal{400, "the web server sent no REQUEST_METHOD"};
     const std::string_view length = value_of(wire, "CONTENT_LENGTH");
     if (length.find_first_not_of("0123456789") != std::string_view::npos)
-        return Refusal{400, "CONTENT_LENGTH is no number: " + in_quotes(length)};
+        return Refusal{400, "CONTENT_LENGTH is no number: " + text::in_quotes(length)};
     return std::nullopt;
 }
 

@@ -1,11 +1,9 @@
 #include "handler/cgi/response.h"
 
 #include "base/text.h"
-#include "handler/cgi/quote.h"
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <system_error>
 
 namespace cgi {
@@ -185,30 +183,27 @@ Response::Step Response::take_status(std::string_view value)
 {
     cgi_field_ = true;
     const std::string_view digits = value.substr(0, 3);
-    unsigned status = 0;  // from_chars then takes no sign
-    const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), status);
-    if (digits.size() < 3 || parsed.ec != std::errc() || parsed.ptr != digits.data() + 3 ||
-        !text::trim(value.substr(3, 1)).empty())
+    const auto status = text::to_number<unsigned>(digits);
+    if (digits.size() < 3 || !status || !text::trim(value.substr(3, 1)).empty())
         return bad("has a status that is not three digits and a text", value);
-    if (status < 200 || status > 599)
+    if (*status < 200 || *status > 599)
         return bad("has a status outside 200 to 599", value);
-    if (has_status_ && static_cast<int>(status) != status_)
+    if (has_status_ && static_cast<int>(*status) != status_)
         return bad("has another status than the one before", value);
     if (!has_status_)
         append("Status", value);
     has_status_ = true;
-    status_ = static_cast<int>(status);
+    status_ = static_cast<int>(*status);
     return Step::next;
 }
 
 Response::Step Response::take_length(std::string_view value)
 {
     cgi_field_ = true;
-    std::uint64_t length = 0;
-    const auto parsed = std::from_chars(value.data(), value.data() + value.size(), length);
-    if (parsed.ec != std::errc() || parsed.ptr != value.data() + value.size())
+    const auto length = text::to_number<std::uint64_t>(value);
+    if (!length)
         return bad("has a Content-Length that is no number", value);
-    if (length_ && *length_ != length)
+    if (length_ && length_ != length)
         return bad("has another Content-Length than the one before", value);
     length_ = length;  // written by finish(): a 204 must not have one, and Status may come later
     return Step::next;
@@ -227,7 +222,7 @@ Response::Step Response::bad(std::string_view what, std::string_view shown)
 {
     reason_ = "line " + std::to_string(lines_) + " of the header ";
     reason_ += what;
-    reason_ += ": " + in_quotes(shown);
+    reason_ += ": " + text::in_quotes(shown);
     return Step::bad;
 }
 

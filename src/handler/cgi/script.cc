@@ -1,7 +1,7 @@
 #include "handler/cgi/script.h"
 
 #include "base/error.h"
-#include "handler/cgi/quote.h"
+#include "base/text.h"
 #include "log/log.h"
 
 #include <algorithm>
@@ -34,7 +34,7 @@ bool look_higher(int error)
 
 Refusal refusal_for(int error, const std::string& path)
 {
-    const std::string text = in_quotes(path) + ": ";
+    const std::string text = text::in_quotes(path) + ": ";
     switch (error) {
     case ENOENT:
     case ENOTDIR:
@@ -127,10 +127,10 @@ Result<std::string_view, Refusal> Resolver::behind_mount(std::string_view uri) c
 {
     const auto rest = beneath_mount(rules_.mount, uri);
     if (!rest)
-        return not_found("the path " + in_quotes(uri) + " is not beneath the mount " +
-                         in_quotes(rules_.mount));
+        return not_found("the path " + text::in_quotes(uri) + " is not beneath the mount " +
+                         text::in_quotes(rules_.mount));
     if (has_dot_dot(*rest))
-        return not_found("the path " + in_quotes(uri) + " has a '..' component");
+        return not_found("the path " + text::in_quotes(uri) + " has a '..' component");
     return *rest;
 }
 
@@ -178,13 +178,14 @@ Result<Script, Refusal> Resolver::named(const fcgi::Params& params) const
         file.append(uri.starts_with('/') ? "" : "/").append(uri);
     }
     if (!file.starts_with('/'))
-        return not_found("the script " + in_quotes(file) + " is not an absolute path");
+        return not_found("the script " + text::in_quotes(file) + " is not an absolute path");
     if (has_dot_dot(file))
-        return not_found("the path " + in_quotes(file) + " has a '..' component");
+        return not_found("the path " + text::in_quotes(file) + " has a '..' component");
     SentPath path(file);
     const auto inside = root_.relative(path.name);
     if (!inside)
-        return Refusal{403, in_quotes(file) + " is outside the root " + in_quotes(root_.path())};
+        return Refusal{
+            403, text::in_quotes(file) + " is outside the root " + text::in_quotes(root_.path())};
     path.skip(path.name.size() - inside->size());
     auto script = find(std::move(path));
     if (script)
@@ -224,7 +225,7 @@ Result<Script, Refusal> Resolver::find(SentPath path) const
         return std::move(*script);
     }
     if (path.ends.empty())
-        return Refusal{403, in_quotes(root_.path()) + ": is a directory"};
+        return Refusal{403, text::in_quotes(root_.path()) + ": is a directory"};
     return refusal_for(ENOENT, asked);
 }
 
@@ -256,7 +257,7 @@ std::optional<Result<Script, Refusal>> Resolver::look_at(const std::string& name
         return script;
     if (const auto wrong =
             check_owner(*rules_.owner, script.file.get(), script.directory.get(), script.path))
-        return Refusal{403, in_quotes(script.path) + ": owner_check: " + *wrong};
+        return Refusal{403, text::in_quotes(script.path) + ": owner_check: " + *wrong};
     return script;
 }
 
@@ -268,14 +269,15 @@ std::optional<Refusal> Resolver::check(const Script& script, bool whole) const
     if (S_ISDIR(status.st_mode) && !whole)
         return refusal_for(ENOENT, script.path);
     if (S_ISDIR(status.st_mode))
-        return Refusal{403, in_quotes(script.path) + ": is a directory"};
+        return Refusal{403, text::in_quotes(script.path) + ": is a directory"};
     if (!S_ISREG(status.st_mode))
         return refusal_for(ENXIO, script.path);
     if (!executable(script.file.get(), status.st_mode))
-        return Refusal{403, in_quotes(script.path) + ": is not executable by the pool's user"};
-    if (!allowed(script.path))
         return Refusal{403,
-                       in_quotes(script.path) + ": not in allowed_paths or allowed_extensions"};
+                       text::in_quotes(script.path) + ": is not executable by the pool's user"};
+    if (!allowed(script.path))
+        return Refusal{
+            403, text::in_quotes(script.path) + ": not in allowed_paths or allowed_extensions"};
     return std::nullopt;
 }
 
