@@ -58,7 +58,8 @@ void install_programs(const std::string& root)
 
 bool is_sanitized()
 {
-    return read_file(binary()).find("__asan_init") != std::string::npos;
+    const std::string program = read_file(binary());
+    return count_of(program, "__asan_init") + count_of(program, "__tsan_init") > 0;
 }
 
 std::string binary()

@@ -97,7 +97,7 @@ struct SlowModule {
 
 // Where things are: the environment of the test run says it.
 std::string binary();
-bool is_sanitized();  // the binary is built with AddressSanitizer
+bool is_sanitized();  // the binary has a sanitizer, which needs system calls and memory of its own
 std::string source_file(const std::string& name);
 std::string build_file(const std::string& name);
 // A copy of it where every user may read and run it: the build may lie in root's home.
