@@ -5,6 +5,7 @@
 #include "tests/system/support/notify_socket.h"
 #include "tests/system/support/server.h"
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <filesystem>
@@ -274,7 +275,10 @@ TEST_CASE("upgrade: a new server that dies leaves no outage behind", "[upgrade]"
     Upgrade upgrade;
     upgrade.server.signal(SIGWINCH);
     CHECK(wait_for([&] { return children_of(upgrade.server.pid()).size() == 1; }, soon));
+    const auto lost = children_of(upgrade.fresh);
     ::kill(upgrade.fresh, SIGKILL);
+    // For a moment these may still accept a connection.
+    CHECK(wait_for([&] { return std::none_of(lost.begin(), lost.end(), alive); }, soon));
     CHECK(upgrade.server.wait_workers(2, soon));
     CHECK(upgrade.server.serves());
 }
