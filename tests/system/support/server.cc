@@ -206,6 +206,8 @@ void Server::launch(const Setup& setup)
         socket_stays_ = true;
         throw std::runtime_error("the server did not come up:\n" + log());
     }
+    if (!setup.more.empty())  // other pools, whose sockets are opened after the first one
+        REQUIRE(wait_log("info: ready"));
 }
 
 Server::~Server()
