@@ -48,6 +48,8 @@ std::string write_reply(const Reply& reply)
         json["message"] = reply.message;
     if (!reply.config.empty())
         json["config"] = reply.config;
+    if (reply.successor != 0)
+        json["successor"] = reply.successor;
     if (reply.status)
         json["status"] = *reply.status;
     // ASCII only: DEL and the C1 controls would go through otherwise.
@@ -65,6 +67,7 @@ std::optional<Reply> read_reply(std::string_view document)
         reply.error = json.value("error", reply.error);
         reply.message = json.value("message", reply.message);
         reply.config = json.value("config", reply.config);
+        reply.successor = json.value("successor", reply.successor);
         if (json.contains("status"))
             reply.status = json["status"].get<ServerStatus>();
         return reply;

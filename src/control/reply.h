@@ -74,6 +74,7 @@ struct Reply {
     std::string error;    // when it is not
     std::string message;  // what was done, for people
     std::string config;   // as --print-config has it
+    pid_t successor = 0;  // to a stop: the new server of an upgrade, which goes on; 0: none
     std::optional<ServerStatus> status;
 };
 

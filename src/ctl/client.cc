@@ -4,6 +4,7 @@
 #include "base/unique_fd.h"
 #include "net/address.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <optional>
 #include <thread>
@@ -21,6 +22,7 @@ namespace {
 // For one question. A server that is well answers within milliseconds; one that has to find out
 // whether it can listen at a new address may need longer.
 constexpr Duration patience{10'000};
+constexpr Duration takeover_time{3'000};  // for a new server to make its socket
 constexpr std::size_t longest_reply = 32 << 20;
 constexpr Duration look_again{100};
 
@@ -107,6 +109,16 @@ Answer Client::ask(const std::string& request) const
     return answer;
 }
 
+pid_t Client::server() const
+{
+    try {
+        const auto status = ask("status").reply.status;
+        return status ? status->pid : 0;
+    } catch (const Unreachable&) {
+        return 0;
+    }
+}
+
 bool Client::listening() const
 {
     try {
@@ -130,6 +142,22 @@ bool wait_end(pid_t pid, const Client& client, TimePoint deadline)
     while (client.listening()) {
         if (Clock::now() >= deadline)
             return false;
+        std::this_thread::sleep_for(look_again);
+    }
+    return true;
+}
+
+bool wait_taken_over(const Answer& stopped, const Client& client, TimePoint deadline)
+{
+    bool ended = false;
+    while (client.server() != stopped.reply.successor) {
+        const TimePoint now = Clock::now();
+        if (!ended && wait_end(stopped.server, client, now)) {
+            ended = true;
+            deadline = std::min(deadline, now + takeover_time);
+        }
+        if (now >= deadline)
+            return ended;
         std::this_thread::sleep_for(look_again);
     }
     return true;

@@ -31,6 +31,8 @@ public:
 
     Answer ask(const std::string& request) const;
     bool listening() const;
+    // The process that answers; 0: nobody does.
+    pid_t server() const;
 
 private:
     std::string path_;
@@ -38,5 +40,10 @@ private:
 
 // Waits until the process has ended; false when the deadline came first.
 bool wait_end(pid_t pid, const Client& client, TimePoint deadline);
+
+// Waits until the new server answers in place of the one that was stopped, which need not end (the
+// first process of a container). A new one that has no such socket any more is not waited for when
+// the old one has ended. False when the deadline came first.
+bool wait_taken_over(const Answer& stopped, const Client& client, TimePoint deadline);
 
 }  // namespace ctl

@@ -113,9 +113,18 @@ int wait_upgraded(const Client& client, const Options& options, std::string& mes
     }
 }
 
-int wait_stopped(const Client& client, const Options& options, pid_t server)
+int wait_stopped(const Client& client,
+                 const Options& options,
+                 const Answer& answer,
+                 std::string& message)
 {
-    if (ctl::wait_end(server, client, Clock::now() + options.timeout))
+    const TimePoint deadline = Clock::now() + options.timeout;
+    const pid_t successor = answer.reply.successor;
+    message = "stopped";
+    if (successor != 0)
+        message += ", the new server is process " + std::to_string(successor);
+    if (successor == 0 ? ctl::wait_end(answer.server, client, deadline)
+                       : ctl::wait_taken_over(answer, client, deadline))
         return exit_ok;
     return fail(exit_failure,
                 "the server has not ended yet after " + config::format_duration(options.timeout));
@@ -144,8 +153,7 @@ int finish(Command command, const Client& client, const Options& options, const 
     } else if (command == Command::upgrade) {
         status = wait_upgraded(client, options, message);
     } else if (command == Command::stop || command == Command::quit) {
-        status = wait_stopped(client, options, answer.server);
-        message = "stopped";
+        status = wait_stopped(client, options, answer, message);
     }
     if (status == exit_ok && !options.json && !message.empty())
         print(ctl::show_lines(message));

@@ -88,6 +88,7 @@ private:
     control::Reply carry_out(const control::Request& request) override;
     control::Reply status() const;
     control::Reply stop_if_another_serves();
+    control::Reply stopped(bool graceful);
     control::Reply configuration() const;
     control::Reply scale(const control::Request& request);
     control::Reply kill_worker(pid_t pid);

@@ -48,7 +48,7 @@ Reply Arbiter::carry_out(const control::Request& request)
         reload();
         return reload_error_.empty() ? done("reloading") : refusal(reload_error_);
     case Command::stop: return stop_if_another_serves();
-    case Command::quit: stop(false); return done("stopping at once");
+    case Command::quit: return stopped(false);
     case Command::reopen: reopen_logs(); return done("logs reopened");
     case Command::upgrade: {
         const std::string in_the_way = upgrade();
@@ -68,8 +68,15 @@ Reply Arbiter::stop_if_another_serves()
     look_at_other_server();
     if (const std::string obstacle = too_early_to_stop(); !obstacle.empty())
         return refusal(obstacle + ": wait for it, or stop without it by tricornctl quit");
-    stop(true);
-    return done("stopping");
+    return stopped(true);
+}
+
+Reply Arbiter::stopped(bool graceful)
+{
+    stop(graceful);
+    Reply reply = done(graceful ? "stopping" : "stopping at once");
+    reply.successor = successor_.pid();
+    return reply;
 }
 
 Reply Arbiter::configuration() const

@@ -134,6 +134,13 @@ void Control::close()
     clients_.clear();
 }
 
+void Control::retry_now()
+{
+    retry_after_ = TimePoint::min();
+    retry(Clock::now());
+    retry_after_ = TimePoint::min();
+}
+
 void Control::retry(TimePoint now)
 {
     if (socket_ || setting_.empty() || now < retry_after_)

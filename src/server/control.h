@@ -54,8 +54,8 @@ public:
     // has the socket still, is no error: serve() tries again.
     std::shared_ptr<Socket> prepare(const std::string& setting) const;
     void use(const std::string& setting, std::shared_ptr<Socket> socket);
-    // The server that had the socket has ended: the next serve() tries again.
-    void retry_now() { retry_after_ = TimePoint::min(); }
+    // The server that had the socket has ended, or is about to: serve() tries again as well.
+    void retry_now();
     // Nobody is answered any more.
     void close();
 

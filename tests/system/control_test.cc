@@ -446,10 +446,11 @@ TEST_CASE("control: upgrade starts a server that takes the socket over", "[contr
     CHECK(second.status == failed);
     CHECK_THAT(second.err, Contains("process " + std::to_string(fresh)));
 
-    CHECK(ctl(server, {"stop"}).status == ok);
-    CHECK(server.process().wait() == ok);
-    REQUIRE(wait_for([&] { return ctl(server, {"status"}).status == ok; }, Milliseconds{5000}));
+    const Finished stop = ctl(server, {"stop"});
+    CHECK(stop.status == ok);
+    CHECK(stop.out == "stopped, the new server is process " + std::to_string(fresh) + "\n");
     CHECK(status_of(server)["pid"] == fresh);
+    CHECK(server.process().wait() == ok);
     CHECK(status_of(server)["successor"] == 0);
     CHECK(server.serves());
     CHECK(ctl(server, {"stop"}).status == ok);

@@ -1,6 +1,7 @@
 // upgrade_test.cc - USR2 starts a new server beside the old one; either of the two may go.
 // Source   gunicorn reexec and maybe_promote_master; nginx and unicorn upgrades.
 #include "tests/catch.h"
+#include "tests/system/support/control.h"
 #include "tests/system/support/nginx.h"
 #include "tests/system/support/notify_socket.h"
 #include "tests/system/support/server.h"
@@ -109,6 +110,7 @@ public:
     const TempDir directory;
     const Server configured;
     const std::string path = directory / "contained";
+    const std::string control = directory / "control";
 
 private:
     Command command() const
@@ -125,7 +127,7 @@ private:
                              "-b",
                              address(),
                              "--set",
-                             "control="};
+                             "control=" + control};
         command.err = directory / "log";
         return command;
     }
@@ -506,6 +508,23 @@ TEST_CASE("upgrade: the first process of a container stays and hands signals on"
     CHECK(server.process().wait(soon) == ExitStatus{0, 0});
     INFO(server.log());
     CHECK_FALSE(exists(server.path));
+}
+
+TEST_CASE("upgrade: tricornctl completes an upgrade in a container", "[upgrade]")
+{
+    if (!is_root() || !has_program("unshare"))
+        SKIP_TEST("needs root and unshare");
+    Contained server;
+    if (!server.logged("ready"))
+        SKIP_TEST("no process namespaces here: " + server.log());
+    for (int i = 0; i < 2; ++i)  // of the first process, and of one that is not
+        for (const char* command : {"upgrade", "stop", "status"})
+            CHECK(tricornctl({"-t", "20s", "-s", server.control, command}).status ==
+                  ExitStatus{0, 0});
+    CHECK(server.serves());
+    CHECK(tricornctl({"-s", server.control, "stop"}).status == ExitStatus{0, 0});
+    CHECK(server.process().wait(soon) == ExitStatus{0, 0});
+    CHECK_FALSE(exists(server.control));
 }
 
 TEST_CASE("upgrade: a second TERM to a container is for the server that takes over", "[upgrade]")
