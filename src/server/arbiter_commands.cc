@@ -116,6 +116,7 @@ bool Arbiter::keep_unchanged(const config::Global& global, Services& next) const
         if (kept[i]) {
             logging::info("[%s] has not changed", kept[i]->config.name.c_str());
             next[i] = kept[i];
+            next[i]->policy.resize(next[i]->config.workers);  // TTIN and the like are over
         }
     return unchanged > 0;
 }

@@ -3,9 +3,11 @@
 #include "tests/catch.h"
 #include "tests/system/support/server.h"
 
+#include <algorithm>
 #include <csignal>
 #include <exception>
 #include <string>
+#include <vector>
 
 #include <unistd.h>
 
@@ -98,6 +100,30 @@ TEST_CASE("pools: a pool that is taken away and comes back keeps its new workers
     CHECK(busy.read_reply().body() == "late");
     // Each reload started the workers of both pools once; a quarrel would start hundreds.
     CHECK(count_of(server.log(), " started") < 20);
+}
+
+TEST_CASE("pools: one that TTIN has enlarged keeps workers in a reload of another", "[pools]")
+{
+    Server server({.pool = "workers = 1\n"});
+    const auto workers = [&] {
+        std::vector<pid_t> found;
+        for (const pid_t worker : server.workers())
+            if (title_of(worker).find("[www]") != std::string::npos)
+                found.push_back(worker);
+        return found;
+    };
+    REQUIRE(wait_for([&] { return workers().size() == 1; }));
+    server.signal(SIGTTIN);
+    REQUIRE(wait_for([&] { return workers().size() == 2; }));
+    const auto before = workers();
+    Setup setup = with_other(server);
+    setup.pool = "workers = 1\n";
+    server.configure(setup);
+    server.signal(SIGHUP);
+    CHECK(server.wait_log("[www] has not changed"));
+    REQUIRE(wait_for([&] { return workers().size() == 1; }));
+    CHECK(std::count(before.begin(), before.end(), workers()[0]) == 1);
+    CHECK(server.serves());
 }
 
 TEST_CASE("pools: a reload replaces the workers of the pool that has changed only", "[pools]")
