@@ -1,6 +1,7 @@
 // text.h - makes bytes that others chose safe to show: in a log line, on a terminal.
 // Units    bytes; text is UTF-8.
 // Errors   none: what is shown has neither line breaks nor control characters, whatever it was.
+//          to_number() is empty for what is no number.
 // Source   CVE-2003-0020 and CVE-2024-9026 for what happens without; Apache's log escaping.
 #pragma once
 

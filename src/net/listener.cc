@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/process.h"
+#include "base/text.h"
 #include "log/log.h"
 
 #include <array>
@@ -117,7 +118,7 @@ uid_t find_owner(const std::string& name)
         return *id;
     const auto* const user = ::getpwnam(name.c_str());
     if (user == nullptr)
-        throw StartError(exit_failure, "listen_owner: there is no user " + name);
+        throw StartError(exit_failure, "listen_owner: there is no user " + text::in_quotes(name));
     return user->pw_uid;
 }
 
@@ -129,7 +130,7 @@ gid_t find_group(const std::string& name)
         return *id;
     const auto* const group = ::getgrnam(name.c_str());
     if (group == nullptr)
-        throw StartError(exit_failure, "listen_group: there is no group " + name);
+        throw StartError(exit_failure, "listen_group: there is no group " + text::in_quotes(name));
     return group->gr_gid;
 }
 

@@ -129,7 +129,7 @@ TEST_CASE("listener: an unknown owner is an error and leaves no socket", "[liste
     const TempDir dir;
     ListenOptions options;
     options.owner = "no-such-user-here";
-    CHECK(contains(reason(unix_at(dir / "a.sock"), options), "no user no-such-user-here"));
+    CHECK(contains(reason(unix_at(dir / "a.sock"), options), "no user \"no-such-user-here\""));
     CHECK_FALSE(exists(dir / "a.sock"));
 }
 
