@@ -225,15 +225,19 @@ TEST_CASE("faults: a disk that is full costs lines of the logs and no request", 
     disk.fill();
     for (int i = 0; i < 30; ++i)
         CHECK(server.act("err=" + std::string(400, 'l') + "%0a&text=x").status() == 200);
+    const auto old = server.workers();
     server.signal(SIGHUP);
-    CHECK(wait_for([&] { return server.serves(); }));
+    CHECK(wait_for([&] {
+        const auto now = server.workers();
+        return now.size() == old.size() && now.front() != old.front() && server.serves();
+    }));
     disk.empty();
     CHECK(wait_for([&] {
         server.act("err=afterwards%0a&text=x");
         return read_file(error).find("afterwards") != std::string::npos &&
                read_file(access).find("err=afterwards") != std::string::npos;
     }));
-    // The workers that lost lines may have gone; the arbiter lost those of the reload.
+    // The workers that lost lines have gone; the arbiter lost those of the reload.
     server.signal(SIGTTIN);
     CHECK(wait_for([&] {
         return count_of(read_file(error), "of this log lost: No space left on device") > 0;
