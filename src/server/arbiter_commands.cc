@@ -1,5 +1,6 @@
 // What administrators ask for, by signals and by tricornctl(1); arbiter.cc has the process model.
 #include "base/error.h"
+#include "base/process.h"
 #include "log/log.h"
 #include "net/notify.h"
 #include "server/arbiter.h"
@@ -268,7 +269,7 @@ void Arbiter::resize(bool more)
 void Arbiter::terminate()
 {
     look_at_other_server();
-    // This one stops already.
+    // This one stops already, and whoever stops the container means the one that serves.
     if (mode_ != Mode::serving && successor_.running() && in_container())
         ::kill(successor_.pid(), SIGTERM);
     const std::string obstacle = too_early_to_stop();
@@ -304,7 +305,7 @@ void Arbiter::stop(bool graceful)
     look_at_other_server();
     if (mode_ == Mode::serving && !successor_.running())
         net::notify::stopping();
-    hooks_.stop(graceful, successor_.running() || predecessor_.exists());
+    hooks_.stop(graceful, successor_.running() || predecessor_.goes_on());
     if (graceful && hooks_.stop_runs())
         return;
     if (mode_ == Mode::serving) {
@@ -315,6 +316,7 @@ void Arbiter::stop(bool graceful)
         for (const auto& service : services_)
             service->policy.retire_all();
         mode_ = Mode::draining;
+        set_process_title(stopping_title);
         logging::info("stopping %zu workers", crew_->members().size());
     }
     if (graceful || mode_ == Mode::stopping)

@@ -80,6 +80,18 @@ UniqueFd take_pipe(std::string_view& text)
     return UniqueFd(*fd);
 }
 
+std::string title_of(pid_t pid)
+{
+    return read_whole("/proc/" + std::to_string(pid) + "/cmdline");
+}
+
+// A process that ends has no title any more.
+bool is_stopping(pid_t pid)
+{
+    const std::string title = title_of(pid);
+    return title.empty() || title.starts_with(stopping_title);
+}
+
 // By its title; before it has one it still has the environment that it was started with.
 bool is_server(pid_t pid)
 {
@@ -88,7 +100,7 @@ bool is_server(pid_t pid)
     // A program of a pool may call itself anything.
     if (::stat(process.c_str(), &status) != 0 || status.st_uid != ::geteuid())
         return false;
-    return read_whole(process + "/cmdline").starts_with(arbiter_title) ||
+    return title_of(pid).starts_with(arbiter_title) ||
            read_whole(process + "/environ").find(std::string(variable) + "=") != std::string::npos;
 }
 
@@ -115,7 +127,7 @@ pid_t find_server()
 
 bool in_container()
 {
-    return is_server(1);
+    return ::getpid() == 1 || is_server(1);
 }
 
 // --- in the old server --------------------------------------------------------------------------
@@ -232,8 +244,8 @@ void Successor::hand_on(int signo)
 {
     if (signo == SIGCHLD)
         return;
-    if (signo == SIGTERM)
-        ++stops_;
+    if (signo == SIGTERM && is_stopping(pid_))
+        stop_next_ = true;
     ::kill(pid_, signo);
 }
 
@@ -247,8 +259,8 @@ std::optional<int> Successor::reap_servers()
         pid_ = find_server();
         if (pid_ == 0)
             return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-        // The first one has ended the other server, which may have been too far gone for the next.
-        if (std::exchange(stops_, 0) > 1)
+        // The one that has ended may have passed it on, or was too far gone for that.
+        if (std::exchange(stop_next_, false))
             hand_on(SIGTERM);
     }
     return std::nullopt;
@@ -281,6 +293,11 @@ bool Predecessor::has_gone() const
 {
     pollfd entry{line_.get(), POLLIN, 0};
     return exists() && ::poll(&entry, 1, 0) > 0;
+}
+
+bool Predecessor::goes_on() const
+{
+    return exists() && !is_stopping(pid_);
 }
 
 void Predecessor::tell_ready()

@@ -22,11 +22,12 @@
 
 namespace server {
 
-// What ps(1) shows of a server.
+// What ps(1) shows of a server, and when it lets its workers finish: other servers look at it.
 inline constexpr const char* arbiter_title = "tricorn: arbiter";
+inline constexpr const char* stopping_title = "tricorn: arbiter (stopping)";
 
-// This server, or the one that has started it, is the first process of a container: whoever stops
-// the container can tell that one only, whichever server serves.
+// A server is the first process: whoever stops the container can tell that one only, whichever
+// server serves.
 bool in_container();
 
 // A listening socket for the new server. The name goes to LISTEN_FDNAMES.
@@ -69,9 +70,9 @@ private:
 
     pid_t pid_ = 0;
     bool ready_ = false;
-    int stops_ = 0;    // TERMs handed on to this one: it takes the first
-    UniqueFd line_;    // closed when this server ends, however it ends
-    UniqueFd report_;  // until the new server has said that it is ready
+    bool stop_next_ = false;  // this one stops already: TERM was for the server that follows
+    UniqueFd line_;           // closed when this server ends, however it ends
+    UniqueFd report_;         // until the new server has said that it is ready
 };
 
 class Predecessor {
@@ -86,6 +87,7 @@ public:
     pid_t pid() const { return pid_; }
     int fd() const { return line_.get(); }  // readable when the old server has gone
     bool has_gone() const;
+    bool goes_on() const;  // exists, and has not begun to stop
     void tell_ready();
     // This server is on its own now.
     void forget();

@@ -270,6 +270,30 @@ TEST_CASE("hooks: on_stop is not run by a server in whose place another one goes
     CHECK(read_file(stops) == std::to_string(fresh) + "\n");
 }
 
+TEST_CASE("hooks: on_stop is run by a new server when the old one stops already", "[hooks]")
+{
+    const TempDir place;
+    const std::string stops = place / "stops";
+    Server server({.global = "pid = " + (place / "pid") + "\non_stop = echo $TRICORN_PID >> " +
+                             stops + "\n"});
+    REQUIRE(server.wait_log("info: ready"));
+    FastcgiClient client(server.address());
+    client.send(server.get("act", "plain&out=begun&wait=" + encode(place / "go")).bytes());
+    REQUIRE(client.wait_for_output("begun"));
+    server.signal(SIGUSR2);
+    REQUIRE(server.wait_log("ready, beside the old server"));
+    const pid_t fresh = pid_in(place / "pid.2");
+    server.signal(SIGTERM);
+    REQUIRE(server.wait_log("leaving it to the new server"));
+    CHECK(wait_for([&] { return title_of(server.pid()) == "tricorn: arbiter (stopping)"; }));
+    ::kill(fresh, SIGTERM);
+    CHECK(wait_for([&] { return read_file(stops) == std::to_string(fresh) + "\n"; }));
+    CHECK(wait_for([&] { return !alive(fresh); }));
+    give_to_pool(place.path());
+    write_file(place / "go", "");
+    CHECK(server.process().wait() == ExitStatus{0, 0});
+}
+
 TEST_CASE("hooks: a command that hangs is killed and nothing else waits for it", "[hooks]")
 {
     const TempDir place;

@@ -93,8 +93,9 @@ public:
         return children_of(first()).at(0);
     }
 
-    // The server that serves gives way to another one, but has a request until release().
-    void drain_with(FastcgiClient& client) const
+    // The server that serves gives way to another one, by TERM to one of the processes, but has a
+    // request until release().
+    void drain_with(FastcgiClient& client, pid_t told) const
     {
         client.send(
             configured.get("act", "plain&out=begun&wait=" + encode(go_) + "&out=done").bytes());
@@ -102,13 +103,14 @@ public:
         const std::size_t before = count_of(log(), "leaving it to the new server");
         ::kill(first(), SIGUSR2);
         REQUIRE(logged("ready, beside the old server", before + 1));
-        ::kill(first(), SIGTERM);
+        ::kill(told, SIGTERM);
         REQUIRE(logged("leaving it to the new server", before + 1));
     }
     void release() const { write_file(go_, ""); }
 
     const TempDir directory;
-    const Server configured;
+    const SlowModule module;
+    Server configured;
     const std::string path = directory / "contained";
     const std::string control = directory / "control";
 
@@ -128,6 +130,7 @@ private:
                              address(),
                              "--set",
                              "control=" + control};
+        command.environment = module.environment();
         command.err = directory / "log";
         return command;
     }
@@ -539,7 +542,7 @@ TEST_CASE("upgrade: a second TERM to a container is for the server that takes ov
     if (!first_drains)
         server.pass_on();
     FastcgiClient client(server.address());
-    server.drain_with(client);
+    server.drain_with(client, server.first());
     ::kill(server.first(), SIGTERM);
     CHECK(server.logged("no server is left when this one has stopped"));
     server.release();
@@ -557,11 +560,38 @@ TEST_CASE("upgrade: a TERM to a container is not lost with the server that drain
         SKIP_TEST("no process namespaces here: " + server.log());
     const pid_t second = server.pass_on();
     FastcgiClient client(server.address());
-    server.drain_with(client);
+    server.drain_with(client, GENERATE(true, false) ? server.first() : second);
     ::kill(second, SIGSTOP);
+    REQUIRE(wait_for([&] { return state_of(second) == 'T'; }, soon));
     ::kill(server.first(), SIGTERM);
     REQUIRE(wait_for([&] { return is_pending(second, SIGTERM); }, soon));
     ::kill(second, SIGKILL);
+    CHECK(server.process().wait(soon) == ExitStatus{0, 0});
+    INFO(server.log());
+    CHECK_FALSE(exists(server.path));
+}
+
+TEST_CASE("upgrade: TERM twice to a container leaves a new server that is not ready", "[upgrade]")
+{
+    if (!is_root() || !has_program("unshare"))
+        SKIP_TEST("needs root and unshare");
+    Contained server;
+    if (!server.logged("ready"))
+        SKIP_TEST("no process namespaces here: " + server.log());
+    const pid_t second = server.pass_on();
+    server.configured.configure({.pool = server.module.pool()});
+    ::kill(server.first(), SIGUSR2);
+    REQUIRE(server.logged("the new server is process", 2));
+    ::kill(server.first(), SIGTERM);
+    REQUIRE(server.logged(not_yet));
+    ::kill(server.first(), SIGTERM);
+    CHECK(wait_for([&] { return !alive(second); }, soon));
+    server.module.release();
+    CHECK(server.logged("the old server has gone", 2));
+    CHECK(wait_for(
+        [&] { return ask(server.address(), server.configured.get("act")).body() == "at last"; },
+        soon));
+    ::kill(server.first(), SIGTERM);
     CHECK(server.process().wait(soon) == ExitStatus{0, 0});
     INFO(server.log());
     CHECK_FALSE(exists(server.path));
