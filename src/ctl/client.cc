@@ -109,13 +109,12 @@ Answer Client::ask(const std::string& request) const
     return answer;
 }
 
-pid_t Client::server() const
+std::optional<control::ServerStatus> Client::status() const
 {
     try {
-        const auto status = ask("status").reply.status;
-        return status ? status->pid : 0;
+        return ask("status").reply.status;
     } catch (const Unreachable&) {
-        return 0;
+        return std::nullopt;
     }
 }
 
@@ -147,20 +146,24 @@ bool wait_end(pid_t pid, const Client& client, TimePoint deadline)
     return true;
 }
 
-bool wait_taken_over(const Answer& stopped, const Client& client, TimePoint deadline)
+Takeover wait_taken_over(const Client& client, pid_t successor, TimePoint deadline)
 {
-    bool ended = false;
-    while (client.server() != stopped.reply.successor) {
+    bool alone = false;
+    for (;;) {
+        const auto server = client.status();
+        if (server && server->pid == successor)
+            return Takeover::done;
+        if (server && server->successor == 0)
+            return Takeover::failed;
         const TimePoint now = Clock::now();
-        if (!ended && wait_end(stopped.server, client, now)) {
-            ended = true;
+        if (!alone && !server && !client.listening()) {
+            alone = true;
             deadline = std::min(deadline, now + takeover_time);
         }
         if (now >= deadline)
-            return ended;
+            return alone ? Takeover::silent : Takeover::late;
         std::this_thread::sleep_for(look_again);
     }
-    return true;
 }
 
 }  // namespace ctl

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "control/reply.h"
 
+#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -31,8 +32,8 @@ public:
 
     Answer ask(const std::string& request) const;
     bool listening() const;
-    // The process that answers; 0: nobody does.
-    pid_t server() const;
+    // None when nobody answers.
+    std::optional<control::ServerStatus> status() const;
 
 private:
     std::string path_;
@@ -41,9 +42,15 @@ private:
 // Waits until the process has ended; false when the deadline came first.
 bool wait_end(pid_t pid, const Client& client, TimePoint deadline);
 
-// Waits until the new server answers in place of the one that was stopped, which need not end (the
-// first process of a container). A new one that has no such socket any more is not waited for when
-// the old one has ended. False when the deadline came first.
-bool wait_taken_over(const Answer& stopped, const Client& client, TimePoint deadline);
+enum class Takeover {
+    done,
+    silent,  // the old server is not there any more, and the new one does not answer at this socket
+    failed,  // the new server has ended
+    late,    // the deadline came first
+};
+
+// Waits until the new server answers in place of the one that was stopped, the process of which
+// need not end: it may be the first one of a container.
+Takeover wait_taken_over(const Client& client, pid_t successor, TimePoint deadline);
 
 }  // namespace ctl

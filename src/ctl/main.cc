@@ -113,21 +113,32 @@ int wait_upgraded(const Client& client, const Options& options, std::string& mes
     }
 }
 
-int wait_stopped(const Client& client,
-                 const Options& options,
-                 const Answer& answer,
-                 std::string& message)
+int wait_stopped(const Client& client, const Options& options, const Answer& answer)
 {
-    const TimePoint deadline = Clock::now() + options.timeout;
-    const pid_t successor = answer.reply.successor;
-    message = "stopped";
-    if (successor != 0)
-        message += ", the new server is process " + std::to_string(successor);
-    if (successor == 0 ? ctl::wait_end(answer.server, client, deadline)
-                       : ctl::wait_taken_over(answer, client, deadline))
+    if (ctl::wait_end(answer.server, client, Clock::now() + options.timeout))
         return exit_ok;
     return fail(exit_failure,
                 "the server has not ended yet after " + config::format_duration(options.timeout));
+}
+
+int wait_taken_over(const Client& client,
+                    const Options& options,
+                    pid_t successor,
+                    std::string& message)
+{
+    const std::string process = "the new server, process " + std::to_string(successor);
+    switch (ctl::wait_taken_over(client, successor, Clock::now() + options.timeout)) {
+    case ctl::Takeover::done: message = "stopped, " + process + ", goes on"; return exit_ok;
+    case ctl::Takeover::silent:
+        message = "stopped, " + process + ", does not answer at this socket";
+        return exit_ok;
+    case ctl::Takeover::failed:
+        return fail(exit_failure, process + ", has ended, and this one stops: see the log");
+    case ctl::Takeover::late: break;
+    }
+    return fail(exit_failure,
+                process + ", has not taken over yet after " +
+                    config::format_duration(options.timeout));
 }
 
 void show(const std::string& word, const Answer& answer)
@@ -153,7 +164,10 @@ int finish(Command command, const Client& client, const Options& options, const 
     } else if (command == Command::upgrade) {
         status = wait_upgraded(client, options, message);
     } else if (command == Command::stop || command == Command::quit) {
-        status = wait_stopped(client, options, answer, message);
+        message = "stopped";
+        const pid_t successor = answer.reply.successor;
+        status = successor == 0 ? wait_stopped(client, options, answer)
+                                : wait_taken_over(client, options, successor, message);
     }
     if (status == exit_ok && !options.json && !message.empty())
         print(ctl::show_lines(message));

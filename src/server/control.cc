@@ -24,6 +24,8 @@ constexpr Duration client_time{5'000};
 constexpr Duration accept_pause{1'000};
 // Until a socket that could not be had is tried again: a server that is about to end may have it.
 constexpr Duration retry_pause{10'000};
+constexpr Duration hurry_pause{100};
+constexpr Duration hurry_time{5'000};
 
 net::Address address_of(const std::string& path)
 {
@@ -136,9 +138,10 @@ void Control::close()
 
 void Control::retry_now()
 {
-    retry_after_ = TimePoint::min();
-    retry(Clock::now());
-    retry_after_ = TimePoint::min();
+    const TimePoint now = Clock::now();
+    hurry_until_ = now + hurry_time;
+    retry_after_ = now;
+    retry(now);
 }
 
 void Control::retry(TimePoint now)
@@ -150,7 +153,7 @@ void Control::retry(TimePoint now)
     } catch (const StartError& error) {
         logging::debug("no control socket: %s", error.what());
     }
-    retry_after_ = now + retry_pause;
+    retry_after_ = now + (now < hurry_until_ ? hurry_pause : retry_pause);
 }
 
 // --- clients ------------------------------------------------------------------------------------

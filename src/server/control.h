@@ -54,7 +54,7 @@ public:
     // has the socket still, is no error: serve() tries again.
     std::shared_ptr<Socket> prepare(const std::string& setting) const;
     void use(const std::string& setting, std::shared_ptr<Socket> socket);
-    // The server that had the socket has ended, or is about to: serve() tries again as well.
+    // The server that had the socket has ended, or is about to: serve() goes on trying for a while.
     void retry_now();
     // Nobody is answered any more.
     void close();
@@ -88,6 +88,7 @@ private:
     std::list<Client> clients_;
     TimePoint accept_after_ = TimePoint::min();
     TimePoint retry_after_ = TimePoint::min();
+    TimePoint hurry_until_ = TimePoint::min();
 };
 
 }  // namespace server

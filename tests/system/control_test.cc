@@ -448,13 +448,51 @@ TEST_CASE("control: upgrade starts a server that takes the socket over", "[contr
 
     const Finished stop = ctl(server, {"stop"});
     CHECK(stop.status == ok);
-    CHECK(stop.out == "stopped, the new server is process " + std::to_string(fresh) + "\n");
+    CHECK(stop.out == "stopped, the new server, process " + std::to_string(fresh) + ", goes on\n");
     CHECK(status_of(server)["pid"] == fresh);
     CHECK(server.process().wait() == ok);
     CHECK(status_of(server)["successor"] == 0);
     CHECK(server.serves());
     CHECK(ctl(server, {"stop"}).status == ok);
     CHECK_FALSE(exists(control_socket(server)));
+}
+
+TEST_CASE("control: stop does not wait for a new server that has no socket", "[control]")
+{
+    Server server({.global = with_control});
+    REQUIRE(wait_serving(server));
+    server.configure({.global = "control =\n"});
+    REQUIRE(ctl(server, {"upgrade"}).status == ok);
+    const Finished stop = ctl(server, {"stop"});
+    CHECK(stop.status == ok);
+    CHECK_THAT(stop.out, Contains("does not answer at this socket"));
+    CHECK(server.process().wait() == ok);
+    CHECK(server.serves());
+    for (const pid_t fresh : adopted())
+        ::kill(fresh, SIGTERM);
+    CHECK(wait_for([] { return adopted().empty(); }));
+}
+
+TEST_CASE("control: stop fails when the new server ends before it has taken over", "[control]")
+{
+    Server server({.global = with_control});
+    REQUIRE(wait_serving(server));
+    FastcgiClient client(server.address());
+    const std::string go = server.directory() / "go";
+    client.send(server.get("act", "plain&out=begun&wait=" + encode(go)).bytes());
+    REQUIRE(client.wait_for_output("begun"));
+    REQUIRE(ctl(server, {"upgrade"}).status == ok);
+    const auto fresh = status_of(server)["successor"].get<pid_t>();
+    std::thread end([&] {
+        server.wait_log("leaving it to the new server");
+        ::kill(fresh, SIGKILL);
+    });
+    const Finished stop = ctl(server, {"stop"});
+    end.join();
+    CHECK(stop.status == failed);
+    CHECK_THAT(stop.err, Contains("has ended, and this one stops"));
+    write_file(go, "");
+    CHECK(server.process().wait() == ok);
 }
 
 TEST_CASE("control: a new server that is taken back leaves the socket alone", "[control]")
