@@ -108,9 +108,9 @@ const char* Hooks::key(Event event)
     case Event::ready: return "on_ready";
     case Event::reload: return "on_reload";
     case Event::worker_exit: return "on_worker_exit";
-    case Event::stop: return "on_stop";
+    case Event::stop: break;
     }
-    return "";
+    return "on_stop";
 }
 
 const std::string& Hooks::command(Event event) const
