@@ -29,6 +29,12 @@ bool serves_now(const WorkerState& worker)
     return worker.current && serves(worker);
 }
 
+// Of the configuration before.
+bool serves_still(const WorkerState& worker)
+{
+    return !worker.current && serves(worker);
+}
+
 int count_of(std::span<const WorkerState> workers, bool (*is)(const WorkerState&))
 {
     return static_cast<int>(std::count_if(workers.begin(), workers.end(), is));
@@ -141,12 +147,11 @@ void Pool::plan_count(TimePoint now, std::span<const WorkerState> workers, Plan&
 
     const int count = static_cast<int>(current.size());
     const bool trying = booted(workers) < count;
-    const bool rolls = policy_.rolling && std::any_of(workers.begin(), workers.end(), [](auto& w) {
-                           return !w.current && serves(w);
-                       });
-    if (backoff_.count() == 0 && !rolls)
+    const int old = policy_.rolling ? count_of(workers, serves_still) : 0;
+    const int leaving = static_cast<int>(workers.size()) - count - old;
+    if (backoff_.count() == 0 && old == 0)
         plan.spawn = std::max(0, target_ - count);
-    else if (count < target_ && now >= spawn_after_ && !trying)
+    else if (count < target_ && now >= spawn_after_ && !trying && (old == 0 || leaving == 0))
         plan.spawn = 1;  // one has to boot before the next is tried
     // Those go first that do the least: idle for the longest time, else the oldest.
     std::sort(current.begin(), current.end(), [](const WorkerState* a, const WorkerState* b) {
@@ -282,6 +287,8 @@ void Pool::worker_proven()
 
 void Pool::worker_failed(TimePoint now)
 {
+    if (now < spawn_after_)  // it was started together with the one that has failed before
+        return;
     backoff_ = std::clamp(backoff_ * 2, first_backoff, last_backoff);
     spawn_after_ = now + backoff_;
 }

@@ -188,6 +188,15 @@ TEST_CASE("pool: workers that die at start are replaced after 1 2 4 and at most 
     }
 }
 
+TEST_CASE("pool: workers that were started together and die together count once", "[pool]")
+{
+    Pool pool(policy(4));
+    for (int i = 0; i < 4; ++i)
+        pool.worker_failed(start + Duration{i});
+    CHECK(pool.backoff() == 1 * second);
+    CHECK(whole(pool, start + second, {}).spawn == 1);
+}
+
 TEST_CASE("pool: after a failure one worker has to boot before the others are tried", "[pool]")
 {
     Pool pool(policy(4));
@@ -498,9 +507,13 @@ TEST_CASE("pool: a rolling reload replaces one worker after the other", "[pool]"
         workers.back().booted = true;
         plan = pool.plan(start, workers);
         REQUIRE(plan.retire.size() == 1);
-        workers.erase(std::find_if(workers.begin(), workers.end(), [&](const WorkerState& each) {
-            return each.pid == plan.retire[0];
-        }));
+        const auto leaving =
+            std::find_if(workers.begin(), workers.end(), [&](const WorkerState& each) {
+                return each.pid == plan.retire[0];
+            });
+        leaving->retired = start;  // and has a request in hand
+        CHECK(is_empty(pool.plan(start, workers)));
+        workers.erase(leaving);
     }
     CHECK(is_empty(pool.plan(start, workers)));
 }
