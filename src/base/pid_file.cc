@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <utility>
 
 #include <fcntl.h>
@@ -27,9 +28,21 @@ pid_t read_pid(const std::string& path)
     return pid > 0 && pid <= INT_MAX ? static_cast<pid_t>(pid) : 0;
 }
 
+// "4711 (name) Z 1 ...": the parent has not taken notice yet of a server that was killed.
+bool is_zombie(pid_t pid)
+{
+    const UniqueFd file(
+        ::open(("/proc/" + std::to_string(pid) + "/stat").c_str(), O_RDONLY | O_CLOEXEC));
+    char text[256] = {};
+    if (!file || ::read(file.get(), text, sizeof text - 1) <= 0)
+        return false;
+    const char* const name_end = std::strrchr(text, ')');
+    return name_end != nullptr && std::strncmp(name_end, ") Z", 3) == 0;
+}
+
 bool alive(pid_t pid)
 {
-    return ::kill(pid, 0) == 0 || errno == EPERM;
+    return (::kill(pid, 0) == 0 || errno == EPERM) && !is_zombie(pid);
 }
 
 }  // namespace

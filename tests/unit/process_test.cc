@@ -107,6 +107,21 @@ TEST_CASE("pid file: a stale or damaged one is replaced", "[pid_file]")
     CHECK(pid == ::getpid());
 }
 
+TEST_CASE("pid file: one that names a zombie is replaced", "[pid_file]")
+{
+    const unit::TempDir dir;
+    const std::string path = dir / "pid";
+    const pid_t child = ::fork();
+    if (child == 0)
+        ::_exit(0);
+    REQUIRE(child > 0);
+    siginfo_t info;
+    REQUIRE(::waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOWAIT) == 0);
+    std::ofstream(path) << child << "\n";
+    CHECK_NOTHROW(PidFile(path));
+    ::waitpid(child, nullptr, 0);
+}
+
 TEST_CASE("pid file: one that was replaced by somebody else stays", "[pid_file]")
 {
     const unit::TempDir dir;
