@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 
+#include <cstdio>
 #include <cstdlib>
 #include <utility>
 
@@ -19,6 +20,9 @@ namespace {
     unsigned char code = exit_failure;
     if (::read(pipe, &code, 1) != 1)
         code = exit_failure;
+    // The log has what a worker says, which need not be where anybody looks now.
+    if (code == exit_worker_boot || code == exit_handler_load)
+        std::fprintf(stderr, "tricorn: the first workers did not start: the log says why\n");
     ::_exit(code);
 }
 

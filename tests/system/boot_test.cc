@@ -169,6 +169,26 @@ TEST_CASE("boot: a daemon that cannot start says so with its exit status", "[pro
     CHECK(first.serves());
 }
 
+TEST_CASE("boot: a daemon whose workers do not start says so where it was called", "[process]")
+{
+    if (!is_root())
+        SKIP_TEST("needs root: a directory that the pool may not search");
+    const TempDir place;
+    REQUIRE(::mkdir((place / "closed").c_str(), 0700) == 0);
+    const Finished daemon = tricorn({"-D",
+                                     "-u",
+                                     pool_user(),
+                                     "-b",
+                                     "unix:" + place / "s",
+                                     "--error-logfile",
+                                     place / "log",
+                                     "--set",
+                                     "control=",
+                                     place / "closed"});
+    CHECK(daemon.status == ExitStatus{4, 0});
+    CHECK(daemon.err == "tricorn: the first workers did not start: the log says why\n");
+}
+
 TEST_CASE("boot: WINCH retires the workers of a daemon and keeps the arbiter", "[process]")
 {
     const TempDir directory;
