@@ -145,6 +145,11 @@ std::string in_quotes(std::string_view bytes)
     return '"' + escape_control(bytes.substr(0, shown)) + (bytes.size() > shown ? "\"..." : "\"");
 }
 
+std::string counted(int number, std::string_view what)
+{
+    return std::to_string(number) + ' ' + std::string(what) + (number == 1 ? "" : "s");
+}
+
 bool equal_ignoring_case(std::string_view a, std::string_view b)
 {
     return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) {

@@ -27,6 +27,9 @@ std::string escape_control(std::string_view bytes);
 // For a message: escaped, in double quotes, and cut where it gets long, which "... behind shows.
 std::string in_quotes(std::string_view bytes);
 
+// "1 worker", "2 workers".
+std::string counted(int number, std::string_view what);
+
 // Length of the valid UTF-8 character that `bytes` begins with; 0 when there is none.
 std::size_t utf8_length(std::string_view bytes);
 

@@ -111,6 +111,9 @@ void Checker::check_global()
     if (global.error_log == "syslog")
         draft_.problems.push_back({draft_.origins[{"global", "error_log"}].back(),
                                    "error_log: syslog is no file: write log_syslog = yes"});
+    if (global.error_log.empty())
+        draft_.problems.push_back({draft_.origins[{"global", "error_log"}].back(),
+                                   "error_log: a file is missing: write - for standard error"});
     check_control();
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/process.h"
+#include "base/text.h"
 #include "log/log.h"
 #include "net/notify.h"
 #include "server/channel.h"
@@ -260,17 +261,17 @@ void Arbiter::spawn_workers(const std::shared_ptr<Service>& service, int count)
 
 // False when there are as many workers as max_processes allows. One of the configuration before
 // goes then, as the new one could never begin.
-bool Arbiter::make_room(const Service& service)
+bool Arbiter::make_room(Service& service)
 {
     const int most = loaded_.config.global.max_processes;
     if (most == 0 || crew_->size() < most)
         return true;
     const TimePoint now = Clock::now();
-    if (now >= room_warning_after_)
+    if (now >= service.room_warning_after)
         logging::warning("[%s] gets no more workers: there are %d, as max_processes allows",
                          service.config.name.c_str(),
                          crew_->size());
-    room_warning_after_ = now + quiet_time;
+    service.room_warning_after = now + quiet_time;
     const auto states = crew_->states(service, now);
     const auto old = std::find_if(states.begin(), states.end(), [](const WorkerState& worker) {
         return !worker.current && worker.retired == never;
@@ -296,10 +297,12 @@ void Arbiter::look_around()
         if (!service->policy.saturated(crew_->states(*service, now)) || !connection_waits(*service))
             continue;
         if (service->policy.note_full(now))
-            logging::warning("[%s] all %d workers are busy and connections wait: more workers, or "
-                             "less for them to do",
-                             service->config.name.c_str(),
-                             service->policy.limit());
+            logging::warning(
+                "[%s] %s busy and connections wait: more workers, or less for them to do",
+                service->config.name.c_str(),
+                service->policy.limit() == 1
+                    ? "its worker is"
+                    : ("all " + text::counted(service->policy.limit(), "worker") + " are").c_str());
     }
 }
 

@@ -54,7 +54,7 @@ private:
 
     void manage_workers();
     void spawn_workers(const std::shared_ptr<Service>& service, int count);
-    bool make_room(const Service& service);
+    bool make_room(Service& service);
     void look_around();
     static bool connection_waits(const Service& service);
     std::vector<std::pair<Service*, std::size_t>> watch_demand(std::vector<pollfd>& set) const;
@@ -122,7 +122,6 @@ private:
     TimePoint next_look_ = TimePoint::min();
     TimePoint next_summary_ = TimePoint::min();
     std::string last_summary_;
-    TimePoint room_warning_after_ = TimePoint::min();
 };
 
 }  // namespace server

@@ -1,6 +1,7 @@
 // What administrators ask for, by signals and by tricornctl(1); arbiter.cc has the process model.
 #include "base/error.h"
 #include "base/process.h"
+#include "base/text.h"
 #include "log/log.h"
 #include "net/notify.h"
 #include "server/arbiter.h"
@@ -257,10 +258,9 @@ void Arbiter::resize(bool more)
         const int before = service->policy.limit();
         more ? service->policy.grow() : service->policy.shrink();
         const int now = service->policy.limit();
-        logging::info("[%s] %d worker%s%s",
+        logging::info("[%s] %s%s",
                       service->config.name.c_str(),
-                      now,
-                      now == 1 ? "" : "s",
+                      text::counted(now, "worker").c_str(),
                       now == before ? " as before: there is no fewer" : " from now on");
     }
 }
@@ -317,7 +317,7 @@ void Arbiter::stop(bool graceful)
             service->policy.retire_all();
         mode_ = Mode::draining;
         set_process_title(stopping_title);
-        logging::info("stopping %zu workers", crew_->members().size());
+        logging::info("stopping %s", text::counted(crew_->size(), "worker").c_str());
     }
     if (graceful || mode_ == Mode::stopping)
         return;

@@ -1,6 +1,7 @@
 // What tricornctl(1) asks of the arbiter; in a file of its own, since arbiter.cc has the process
 // model.
 #include "base/process.h"
+#include "base/text.h"
 #include "config/config.h"
 #include "log/log.h"
 #include "server/arbiter.h"
@@ -126,7 +127,7 @@ Reply Arbiter::scale(const control::Request& request)
                        " workers, and " + request.pool + " has " + std::to_string(policy.limit()));
     policy.resize(wanted);
     const std::string text =
-        "[" + request.pool + "] " + std::to_string(policy.limit()) + " workers from now on";
+        "[" + request.pool + "] " + text::counted(policy.limit(), "worker") + " from now on";
     logging::info("%s", text.c_str());
     return done(text);
 }

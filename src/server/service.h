@@ -45,6 +45,7 @@ struct Service {
     OpenedFiles files;
     AccessLog access_log;
     Pool policy;
+    TimePoint room_warning_after = TimePoint::min();  // that max_processes leaves it no worker
 };
 
 using Services = std::vector<std::shared_ptr<Service>>;

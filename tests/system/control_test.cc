@@ -284,7 +284,7 @@ TEST_CASE("control: scale changes the number of workers until the next reload", 
     REQUIRE(wait_serving(server));
     CHECK(ctl(server, {"scale", "www", "4"}).out == "[www] 4 workers from now on\n");
     CHECK(server.wait_workers(4));
-    CHECK(ctl(server, {"scale", "www", "-3"}).out == "[www] 1 workers from now on\n");
+    CHECK(ctl(server, {"scale", "www", "-3"}).out == "[www] 1 worker from now on\n");
     CHECK(server.wait_workers(1));
     CHECK_THAT(ctl(server, {"status"}).out, Contains("was retired"));
     CHECK(ctl(server, {"scale", "www", "+1"}).out == "[www] 2 workers from now on\n");

@@ -114,11 +114,17 @@ TEST_CASE("scaling: a pool that is full says so once", "[scaling]")
 
 TEST_CASE("scaling: max_processes bounds all pools together", "[scaling]")
 {
+    const TempDir place;
     const Server server(
-        {.pool = "scaling = ondemand\nworkers = 8\n", .global = "max_processes = 4\n"});
+        {.pool = "scaling = ondemand\nworkers = 8\n",
+         .global = "max_processes = 4\n",
+         .more = "[other]\nscaling = ondemand\nscript = " + public_file("tests/data/cgi/act") +
+                 "\nuser = " + pool_user() + "\nbind = unix:" + place / "s\n"});
     SlowRequests requests(server, 8);
     CHECK(server.wait_workers(4, soon));
-    CHECK(server.wait_log("as max_processes allows"));
+    CHECK(server.wait_log("[www] gets no more workers: there are 4, as max_processes allows"));
+    const FastcgiClient waiting("unix:" + place / "s");
+    CHECK(server.wait_log("[other] gets no more workers: there are 4, as max_processes allows"));
     CHECK(most_workers(server, Milliseconds{500}) == 4);
     CHECK(requests.finish());
 }

@@ -328,6 +328,8 @@ TEST_CASE("config: syslog as a file is answered with the key that means it")
     CHECK(site.mistakes_of("[global]\nerror_log = syslog\n" + site.pool("www")) ==
           "2: error_log: syslog is no file: write log_syslog = yes");
     CHECK(site.mistakes_of(site.pool("www", "access_log = syslog\n")) == "nothing is wrong");
+    CHECK(site.mistakes_of("[global]\nerror_log =\n" + site.pool("www", "")) ==
+          "2: error_log: a file is missing: write - for standard error");
 }
 
 TEST_CASE("config: a limit above the hard limit of the server is a mistake")

@@ -96,3 +96,10 @@ TEST_CASE("text: a number is digits and nothing else", "[text]")
     for (const char* wrong : {"", "256", "-1", "+1", " 1", "1 ", "1a", "0x1"})
         CHECK_FALSE(text::to_number<unsigned char>(wrong));
 }
+
+TEST_CASE("text: one of a kind has no s", "[text]")
+{
+    CHECK(text::counted(0, "worker") == "0 workers");
+    CHECK(text::counted(1, "worker") == "1 worker");
+    CHECK(text::counted(2, "worker") == "2 workers");
+}
