@@ -254,7 +254,7 @@ TEST_CASE("abort: a program over request_timeout that ignores TERM is ended as w
     const Reply reply = server.ask(endless(server, "ignore=15&"));
     CHECK(reply.end != End::deadline);
     CHECK(wait_gone(wait_started(server)));
-    CHECK(server.serves());
+    CHECK(wait_for([&] { return server.serves(); }));
 }
 
 TEST_CASE("abort: a program that has joined its worker's process group is ended", "[abort]")
@@ -266,7 +266,7 @@ TEST_CASE("abort: a program that has joined its worker's process group is ended"
                        "sleep 600;\n");
     CHECK(server.ask(server.get("joins.pl")).status() == 504);
     CHECK(wait_for([&] { return server.programs().empty(); }, soon));
-    CHECK(server.serves());
+    CHECK(wait_for([&] { return server.serves(); }));
 }
 
 TEST_CASE("abort: request_timeout after the header leaves a reply that does not look complete",
