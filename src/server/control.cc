@@ -89,13 +89,18 @@ std::shared_ptr<Control::Socket> Control::prepare(const std::string& setting) co
     // Somebody may have removed the file.
     if (socket_ && socket_->path() == path && socket_->reachable())
         return socket_;
-    try {
-        return std::make_shared<Socket>(path);
-    } catch (const StartError& error) {
-        if (!by_default && !parent_has(path))
-            throw StartError(error.exit_code(), std::string("control: ") + error.what());
-        logging::debug("no control socket: %s", error.what());
-        return nullptr;
+    // The second time in case that the parent has ended between a try and the look at it.
+    for (bool first = true;; first = false) {
+        try {
+            return std::make_shared<Socket>(path);
+        } catch (const StartError& error) {
+            if (by_default || parent_has(path)) {
+                logging::debug("no control socket: %s", error.what());
+                return nullptr;
+            }
+            if (!first)
+                throw StartError(error.exit_code(), std::string("control: ") + error.what());
+        }
     }
 }
 

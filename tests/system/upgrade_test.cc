@@ -432,6 +432,7 @@ TEST_CASE("upgrade: a daemon is followed by a daemon", "[upgrade]")
     const TempDir directory;
     const std::string pid_file = directory / "pid";
     const Server configured({.pool = "bind = unix:" + directory / "other" + "\n", .wait = false});
+    REQUIRE(configured.wait_log("info: ready"));  // or it could not be stopped yet
     const Finished started = tricorn({"-D",
                                       "-c",
                                       configured.configuration(),
@@ -587,7 +588,9 @@ TEST_CASE("upgrade: TERM twice to a container leaves a new server that is not re
     ::kill(server.first(), SIGTERM);
     CHECK(wait_for([&] { return !alive(second); }, soon));
     server.module.release();
-    CHECK(server.logged("the old server has gone", 2));
+    const bool gone = server.logged("the old server has gone", 2);
+    INFO(server.log());
+    CHECK(gone);
     CHECK(wait_for(
         [&] { return ask(server.address(), server.configured.get("act")).body() == "at last"; },
         soon));
