@@ -10,6 +10,7 @@
 #include <atomic>
 #include <csignal>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -72,10 +73,21 @@ constexpr const char* not_yet = "is not ready yet: this one stops when it is, or
 // A server that is the first process of a container.
 class Contained {
 public:
-    Contained() : process_(command()) {}
+    Contained()
+    {
+        if (!is_root() || !has_program("unshare")) {
+            obstacle_ = "needs root and unshare";
+            return;
+        }
+        process_.emplace(command());
+        if (!logged("ready"))
+            obstacle_ = "no process namespaces here: " + log();
+    }
 
-    Process& process() { return process_; }
-    pid_t first() const { return children_of(process_.pid()).at(0); }
+    // Why there is none; empty: it is ready.
+    const std::string& obstacle() const { return obstacle_; }
+    Process& process() { return *process_; }
+    pid_t first() const { return children_of(process_->pid()).at(0); }
     std::string address() const { return "unix:" + path; }
     bool serves() const { return configured.serves_at(address()); }
     std::string log() const { return read_file(directory / "log"); }
@@ -107,6 +119,13 @@ public:
         REQUIRE(logged("leaving it to the new server", before + 1));
     }
     void release() const { write_file(go_, ""); }
+    // Cleanly, with all its servers.
+    void check_ended()
+    {
+        CHECK(process_->wait(soon) == ExitStatus{0, 0});
+        INFO(log());
+        CHECK_FALSE(exists(path));
+    }
 
     const TempDir directory;
     const SlowModule module;
@@ -136,7 +155,8 @@ private:
     }
 
     const std::string go_ = directory / "go";
-    Process process_;
+    std::string obstacle_;
+    std::optional<Process> process_;
 };
 
 // Has been sent to the process, which has not taken it yet.
@@ -490,11 +510,9 @@ TEST_CASE("upgrade: an activated socket is handed on and stays", "[upgrade]")
 
 TEST_CASE("upgrade: the first process of a container stays and hands signals on", "[upgrade]")
 {
-    if (!is_root() || !has_program("unshare"))
-        SKIP_TEST("needs root and unshare");
     Contained server;
-    if (!server.logged("ready"))
-        SKIP_TEST("no process namespaces here: " + server.log());
+    if (!server.obstacle().empty())
+        SKIP_TEST(server.obstacle());
     REQUIRE(server.serves());
     REQUIRE(children_of(server.process().pid()).size() == 1);
     const pid_t first = server.first();
@@ -509,18 +527,14 @@ TEST_CASE("upgrade: the first process of a container stays and hands signals on"
     CHECK(server.logged("the old server has gone", 2));
     CHECK(server.serves());
     ::kill(first, SIGTERM);
-    CHECK(server.process().wait(soon) == ExitStatus{0, 0});
-    INFO(server.log());
-    CHECK_FALSE(exists(server.path));
+    server.check_ended();
 }
 
 TEST_CASE("upgrade: tricornctl completes an upgrade in a container", "[upgrade]")
 {
-    if (!is_root() || !has_program("unshare"))
-        SKIP_TEST("needs root and unshare");
     Contained server;
-    if (!server.logged("ready"))
-        SKIP_TEST("no process namespaces here: " + server.log());
+    if (!server.obstacle().empty())
+        SKIP_TEST(server.obstacle());
     for (int i = 0; i < 2; ++i)  // of the first process, and of one that is not
         for (const char* command : {"upgrade", "stop", "status"})
             CHECK(tricornctl({"-t", "20s", "-s", server.control, command}).status ==
@@ -533,11 +547,9 @@ TEST_CASE("upgrade: tricornctl completes an upgrade in a container", "[upgrade]"
 
 TEST_CASE("upgrade: a second TERM to a container is for the server that takes over", "[upgrade]")
 {
-    if (!is_root() || !has_program("unshare"))
-        SKIP_TEST("needs root and unshare");
     Contained server;
-    if (!server.logged("ready"))
-        SKIP_TEST("no process namespaces here: " + server.log());
+    if (!server.obstacle().empty())
+        SKIP_TEST(server.obstacle());
     const bool first_drains = GENERATE(true, false);
     CAPTURE(first_drains);
     if (!first_drains)
@@ -548,17 +560,14 @@ TEST_CASE("upgrade: a second TERM to a container is for the server that takes ov
     CHECK(server.logged("no server is left when this one has stopped"));
     server.release();
     CHECK(client.wait_for_output("done"));
-    CHECK(server.process().wait(soon) == ExitStatus{0, 0});
-    CHECK_FALSE(exists(server.path));
+    server.check_ended();
 }
 
 TEST_CASE("upgrade: a TERM to a container is not lost with the server that drains", "[upgrade]")
 {
-    if (!is_root() || !has_program("unshare"))
-        SKIP_TEST("needs root and unshare");
     Contained server;
-    if (!server.logged("ready"))
-        SKIP_TEST("no process namespaces here: " + server.log());
+    if (!server.obstacle().empty())
+        SKIP_TEST(server.obstacle());
     const pid_t second = server.pass_on();
     FastcgiClient client(server.address());
     server.drain_with(client, GENERATE(true, false) ? server.first() : second);
@@ -567,18 +576,14 @@ TEST_CASE("upgrade: a TERM to a container is not lost with the server that drain
     ::kill(server.first(), SIGTERM);
     REQUIRE(wait_for([&] { return is_pending(second, SIGTERM); }, soon));
     ::kill(second, SIGKILL);
-    CHECK(server.process().wait(soon) == ExitStatus{0, 0});
-    INFO(server.log());
-    CHECK_FALSE(exists(server.path));
+    server.check_ended();
 }
 
 TEST_CASE("upgrade: TERM twice to a container leaves a new server that is not ready", "[upgrade]")
 {
-    if (!is_root() || !has_program("unshare"))
-        SKIP_TEST("needs root and unshare");
     Contained server;
-    if (!server.logged("ready"))
-        SKIP_TEST("no process namespaces here: " + server.log());
+    if (!server.obstacle().empty())
+        SKIP_TEST(server.obstacle());
     const pid_t second = server.pass_on();
     server.configured.configure({.pool = server.module.pool()});
     ::kill(server.first(), SIGUSR2);
@@ -595,7 +600,5 @@ TEST_CASE("upgrade: TERM twice to a container leaves a new server that is not re
         [&] { return ask(server.address(), server.configured.get("act")).body() == "at last"; },
         soon));
     ::kill(server.first(), SIGTERM);
-    CHECK(server.process().wait(soon) == ExitStatus{0, 0});
-    INFO(server.log());
-    CHECK_FALSE(exists(server.path));
+    server.check_ended();
 }
