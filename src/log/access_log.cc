@@ -27,13 +27,9 @@ AccessLog::AccessLog(const std::string& format, const std::string& file)
 {
     if (file.empty())
         return;
-    if (file == "syslog") {
-        kind_ = Kind::syslog;
-        logging::release_syslog();  // sets the name and facility
-        return;
-    }
-    kind_ = Kind::output;
-    output_ = file == "-" ? logging::Output::standard(STDOUT_FILENO) : logging::Output::file(file);
+    output_ = file == "-"        ? logging::Output::standard(STDOUT_FILENO)
+              : file == "syslog" ? logging::Output::syslog()
+                                 : logging::Output::file(file);
 }
 
 std::optional<std::string> AccessLog::check_format(const std::string& format)
@@ -44,14 +40,12 @@ std::optional<std::string> AccessLog::check_format(const std::string& format)
 
 void AccessLog::write(const AccessEntry& entry)
 {
-    if (kind_ == Kind::none)
+    if (!output_)
         return;
     line_.clear();
+    if (output_->is_syslog())
+        line_ += logging::syslog_head(LOG_INFO);
     format_.append(line_, entry);
-    if (kind_ == Kind::syslog) {
-        ::syslog(LOG_DAEMON | LOG_INFO, "%s", line_.c_str());
-        return;
-    }
     line_ += '\n';
     send(line_);
 }
@@ -75,22 +69,29 @@ void AccessLog::send(std::string_view line)
                      static_cast<unsigned long long>(lost));
 }
 
-UniqueFd AccessLog::reopen()
+Result<UniqueFd, std::string> AccessLog::reopen()
 {
     if (!output_ || output_->path().empty())
         return UniqueFd();
     auto fd = output_->reopen();
-    if (!fd)
-        logging::error("cannot reopen the access log %s, the old file stays in use: %s",
-                       output_->path().c_str(),
-                       errno_text(output_->error()).c_str());
-    return fd;
+    if (fd)
+        return fd;
+    std::string problem = "cannot reopen the access log " + output_->path() +
+                          ", the old file stays in use: " + errno_text(output_->error());
+    logging::error("%s", problem.c_str());
+    return problem;
 }
 
 void AccessLog::adopt(UniqueFd fd)
 {
     if (output_ && !output_->path().empty())
         output_->adopt(std::move(fd));
+}
+
+void AccessLog::connect_again()
+{
+    if (output_)
+        output_->connect_again();
 }
 
 int AccessLog::descriptor() const noexcept

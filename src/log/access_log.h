@@ -4,6 +4,7 @@
 // Owner    the arbiter, one for each pool; workers use their copy.
 #pragma once
 
+#include "base/result.h"
 #include "base/unique_fd.h"
 #include "log/access_entry.h"
 #include "log/access_format.h"
@@ -21,21 +22,19 @@ public:
     // What is wrong with a format, naming the atom; nullopt when nothing is.
     static std::optional<std::string> check_format(const std::string& format);
 
-    bool enabled() const noexcept { return kind_ != Kind::none; }
+    bool enabled() const noexcept { return output_.has_value(); }
     void write(const AccessEntry& entry);
 
     // As in log.h: the arbiter opens anew and hands the descriptor on, the workers adopt it.
-    UniqueFd reopen();
+    Result<UniqueFd, std::string> reopen();
     void adopt(UniqueFd fd);
-    int descriptor() const noexcept;  // -1: none, or syslog
+    void connect_again();
+    int descriptor() const noexcept;  // -1: none
 
 private:
-    enum class Kind { none, output, syslog };
-
     void send(std::string_view line);
 
-    Kind kind_ = Kind::none;
     AccessFormat format_;
-    std::optional<logging::Output> output_;
-    std::string line_;  // kept, so that a line costs no allocation
+    std::optional<logging::Output> output_;  // empty: no log
+    std::string line_;                       // kept, so that a line costs no allocation
 };

@@ -17,7 +17,6 @@
 
 #include <spdlog/logger.h>
 #include <spdlog/sinks/base_sink.h>
-#include <spdlog/sinks/syslog_sink.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <syslog.h>
@@ -64,11 +63,12 @@ bool stderr_is_journal()
     return std::to_string(status.st_dev) + ":" + std::to_string(status.st_ino) == stream;
 }
 
-int journal_priority(Level level)
+// Of syslog and of the journal.
+int severity_of(Level level)
 {
-    static constexpr std::array<int, 5> priorities{
+    static constexpr std::array<int, 5> severities{
         LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERR, LOG_CRIT};
-    return priorities[static_cast<std::size_t>(level)];
+    return severities[static_cast<std::size_t>(level)];
 }
 
 void append_time(std::string& out, std::chrono::system_clock::time_point time)
@@ -89,7 +89,7 @@ void append_time(std::string& out, std::chrono::system_clock::time_point time)
 // a second write.
 class OutputSink : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
 public:
-    enum class Form { dated, journal, plain };
+    enum class Form { dated, journal, plain, syslog };
 
     OutputSink(Output output, Form form) : output_(std::move(output)), form_(form) {}
     Output& output() { return output_; }
@@ -118,13 +118,14 @@ private:
     {
         switch (form_) {
         case Form::journal:
-            line_.append("<").append(std::to_string(journal_priority(level))).append(">");
+            line_.append("<").append(std::to_string(severity_of(level))).append(">");
             break;
         case Form::dated:
             append_time(line_, time);
             line_.append(" [").append(std::to_string(::getpid())).append("] ");
             line_.append(level_names[static_cast<std::size_t>(level)]).append(": ");
             break;
+        case Form::syslog: line_.append(syslog_head(severity_of(level))); break;
         case Form::plain:
             line_.append(program_name).append(": ");
             line_.append(level_names[static_cast<std::size_t>(level)]).append(": ");
@@ -140,7 +141,7 @@ private:
 };
 
 struct ErrorLog {
-    std::shared_ptr<OutputSink> sink;  // empty: syslog
+    std::shared_ptr<OutputSink> sink;
     spdlog::logger logger{"tricorn"};
 
     ErrorLog()
@@ -164,11 +165,12 @@ struct ErrorLog {
 
     void use_syslog()
     {
-        using spdlog::sinks::syslog_sink_st;
-        logger.sinks().clear();  // the destructor of an old one calls closelog(3)
-        sink.reset();
-        logger.sinks().push_back(
-            std::make_shared<syslog_sink_st>(program_name, LOG_PID, LOG_DAEMON, false));
+        auto output = Output::syslog();
+        if (output.descriptor() < 0)
+            warning("cannot reach syslog, lines are lost until it is there: %s: %s",
+                    output.path().c_str(),
+                    errno_text(output.error()).c_str());
+        use(std::make_shared<OutputSink>(std::move(output), OutputSink::Form::syslog));
     }
 };
 
@@ -276,42 +278,35 @@ std::optional<Level> parse_level(std::string_view name)
     return std::nullopt;
 }
 
-UniqueFd reopen()
+Result<UniqueFd, std::string> reopen()
 {
-    const auto sink = error_log().sink;
-    if (!sink || sink->output().path().empty())
+    auto& output = error_log().sink->output();
+    if (output.path().empty())
         return UniqueFd();
-    auto& output = sink->output();
     auto fd = output.reopen();
-    if (!fd)
-        error("cannot reopen the error log %s, the old file stays in use: %s",
-              output.path().c_str(),
-              errno_text(output.error()).c_str());
-    return fd;
+    if (fd)
+        return fd;
+    std::string problem = "cannot reopen the error log " + output.path() +
+                          ", the old file stays in use: " + errno_text(output.error());
+    error("%s", problem.c_str());
+    return problem;
 }
 
 void adopt(UniqueFd fd)
 {
-    const auto sink = error_log().sink;
-    if (sink && !sink->output().path().empty())
-        sink->output().adopt(std::move(fd));
+    auto& output = error_log().sink->output();
+    if (!output.path().empty())
+        output.adopt(std::move(fd));
+}
+
+void connect_again()
+{
+    error_log().sink->output().connect_again();
 }
 
 int descriptor() noexcept
 {
-    const auto& sink = error_log().sink;
-    return sink ? sink->output().descriptor() : -1;
-}
-
-void release_syslog()
-{
-    ::closelog();
-    ::openlog(program_name, LOG_PID, LOG_DAEMON);
-}
-
-void connect_syslog()
-{
-    ::openlog(program_name, LOG_PID | LOG_NDELAY, LOG_DAEMON);
+    return error_log().sink->output().descriptor();
 }
 
 }  // namespace logging

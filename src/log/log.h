@@ -9,6 +9,7 @@
 // Source   gunicorn's glogging.py for the shape; sd-daemon(3) for the journal's prefixes.
 #pragma once
 
+#include "base/result.h"
 #include "base/unique_fd.h"
 
 #include <optional>
@@ -44,23 +45,20 @@ void critical(const char* format, ...) TRICORN_PRINTF;
 // "debug" ... "critical"; nullopt for anything else.
 std::optional<Level> parse_level(std::string_view name);
 
-// After rotation, in the arbiter: opens the file anew and returns a descriptor of it to hand to the
-// workers, which may no longer open it themselves. Empty for stderr and syslog, and when the file
-// cannot be opened: that is logged, and the old file stays in use.
-UniqueFd reopen();
+// After rotation, in the arbiter: opens the file, or the way to syslog, anew and returns a
+// descriptor of it to hand to the workers, which may no longer open it themselves. Empty for
+// stderr. When the file cannot be opened, that is logged and returned, and the old file stays in
+// use.
+Result<UniqueFd, std::string> reopen();
 
 // In a worker: goes on with the descriptor that the arbiter has opened.
 void adopt(UniqueFd fd);
 
-// What lines are written to, for a process that closes everything else; -1 for syslog.
+// Before a process enters a chroot, where the way to syslog may be missing: connects to a syslogd
+// that was started anew. Later ones are heard of by reopen().
+void connect_again();
+
+// What lines are written to, for a process that closes everything else; -1: nothing at present.
 int descriptor() noexcept;
-
-// To be called before a process closes descriptors that it does not know: the connection to
-// syslog is one of them. It is made anew with the next line.
-void release_syslog();
-
-// To be called before a process enters a chroot, where the way to syslog may be missing: connects
-// now. When syslog is started anew, later lines get there only if the chroot has a /dev/log.
-void connect_syslog();
 
 }  // namespace logging

@@ -3,7 +3,9 @@
 #include "base/error.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <ctime>
 #include <utility>
 
 #include <fcntl.h>
@@ -11,6 +13,8 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <syslog.h>
 #include <unistd.h>
 
 namespace logging {
@@ -45,6 +49,16 @@ UniqueFd open_again(int fd)
     return UniqueFd(::open(link.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
 }
 
+// Whoever listens there takes whole messages; the connection breaks when it ends.
+UniqueFd connect_syslog()
+{
+    UniqueFd fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    const sockaddr_un address{AF_UNIX, _PATH_LOG};
+    if (fd && ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+        fd.reset();
+    return fd;
+}
+
 bool is_socket(int fd)
 {
     struct stat status {};
@@ -75,12 +89,42 @@ Output Output::file(std::string path)
     return output;
 }
 
+Output Output::syslog()
+{
+    Output output;
+    output.path_ = _PATH_LOG;
+    output.syslog_ = true;
+    UniqueFd fd = connect_syslog();
+    output.error_ = fd ? 0 : errno;
+    output.adopt(std::move(fd));
+    return output;
+}
+
 bool Output::write(std::string_view line) noexcept
 {
-    const bool written = (!cut_ || write_all("\n")) && write_all(line);
+    const bool written =
+        syslog_ ? write_message(line) : (!cut_ || write_all("\n")) && write_all(line);
     if (!written)
         ++lost_;
     return written;
+}
+
+bool Output::write_message(std::string_view line) noexcept
+{
+    if (line.ends_with('\n'))
+        line.remove_suffix(1);
+    if (write_all(line))
+        return true;
+    if (error_ == EAGAIN || error_ == EMSGSIZE)
+        return false;
+    // It was started anew since the last line.
+    UniqueFd fresh = connect_syslog();
+    if (!fresh) {
+        error_ = errno;
+        return false;
+    }
+    adopt(std::move(fresh));
+    return write_all(line);
 }
 
 bool Output::write_all(std::string_view bytes) noexcept
@@ -139,7 +183,7 @@ UniqueFd Output::reopen() noexcept
     error_ = 0;
     if (path_.empty())
         return UniqueFd();
-    auto fresh = open_file(path_);
+    auto fresh = syslog_ ? connect_syslog() : open_file(path_);
     UniqueFd copy(fresh ? ::fcntl(fresh.get(), F_DUPFD_CLOEXEC, 3) : -1);
     if (!copy) {
         error_ = errno;
@@ -147,6 +191,12 @@ UniqueFd Output::reopen() noexcept
     }
     adopt(std::move(fresh));
     return copy;
+}
+
+void Output::connect_again() noexcept
+{
+    if (syslog_)
+        adopt(connect_syslog());
 }
 
 void Output::adopt(UniqueFd fd) noexcept
@@ -158,6 +208,17 @@ void Output::adopt(UniqueFd fd) noexcept
     socket_ = is_socket(fd_);
     blocking_ = false;
     cut_ = false;
+}
+
+std::string syslog_head(int severity)
+{
+    const std::time_t now = std::time(nullptr);
+    std::tm local{};
+    ::localtime_r(&now, &local);
+    std::array<char, 32> time{};
+    const std::size_t length = std::strftime(time.data(), time.size(), "%b %e %H:%M:%S", &local);
+    return "<" + std::to_string(LOG_DAEMON | severity) + ">" + std::string(time.data(), length) +
+           " tricorn[" + std::to_string(::getpid()) + "]: ";
 }
 
 }  // namespace logging

@@ -78,7 +78,7 @@ private:
     void give_way();
     bool successor_ended(pid_t pid, const ExitStatus& status);
     void take_over();
-    void reopen_logs();
+    std::string reopen_logs();
     void resize(bool more);
     void terminate();
     void go_on_stopping();

@@ -231,15 +231,23 @@ void Arbiter::take_over()
 
 // --- the rest -----------------------------------------------------------------------------------
 
-void Arbiter::reopen_logs()
+// Answers which could not be; empty: none.
+std::string Arbiter::reopen_logs()
 {
-    const UniqueFd error_log = logging::reopen();
+    std::string problems;
+    const auto fd_of = [&problems](Result<UniqueFd, std::string> reopened) {
+        if (reopened)
+            return std::move(reopened.value());
+        problems += (problems.empty() ? "" : "\n") + reopened.error();
+        return UniqueFd();
+    };
+    const UniqueFd error_log = fd_of(logging::reopen());
     Services all = services_;
     for (const CrewMember& worker : crew_->members())
         if (std::find(all.begin(), all.end(), worker.service) == all.end())
             all.push_back(worker.service);
     for (const auto& service : all) {
-        const UniqueFd access_log = service->access_log.reopen();
+        const UniqueFd access_log = fd_of(service->access_log.reopen());
         for (const CrewMember& worker : crew_->members()) {
             if (worker.service != service)
                 continue;
@@ -249,7 +257,9 @@ void Arbiter::reopen_logs()
                 send(worker.channel.get(), Message::access_log, access_log.get());
         }
     }
-    logging::info("logs reopened");
+    if (problems.empty())
+        logging::info("logs reopened");
+    return problems;
 }
 
 void Arbiter::resize(bool more)

@@ -50,7 +50,10 @@ Reply Arbiter::carry_out(const control::Request& request)
         return reload_error_.empty() ? done("reloading") : refusal(reload_error_);
     case Command::stop: return stop_if_another_serves();
     case Command::quit: return stopped(false);
-    case Command::reopen: reopen_logs(); return done("logs reopened");
+    case Command::reopen: {
+        const std::string problems = reopen_logs();
+        return problems.empty() ? done("logs reopened") : refusal(problems);
+    }
     case Command::upgrade: {
         const std::string in_the_way = upgrade();
         return in_the_way.empty()

@@ -33,9 +33,7 @@ void limit_resources(const config::Pool& pool)
 
 void change_root(const std::string& directory)
 {
-    // What is outside and will be needed: the time zone of log lines, and the way to syslog.
-    ::tzset();
-    logging::connect_syslog();
+    ::tzset();  // log lines need the time zone, which is outside
     if (::chroot(directory.c_str()) != 0)
         throw_errno("chroot to " + directory);
     // A working directory outside would be a way out.

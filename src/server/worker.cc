@@ -89,6 +89,8 @@ void Worker::init_process()
     const sched_param none{};
     if (::sched_getscheduler(0) == SCHED_OTHER)  // or somebody has chosen
         ::sched_setscheduler(0, SCHED_BATCH, &none);
+    logging::connect_again();
+    setup_.access_log.connect_again();
     drop_privileges(pool(), setup_.identity);
     if (!follow_parent(setup_.arbiter, death_signal(pool())))
         throw StartError(exit_worker_boot, "the arbiter is gone");
@@ -109,7 +111,6 @@ void Worker::init_process()
 // Listeners of other pools, the other workers' channels, the arbiter's own descriptors.
 void Worker::close_what_is_not_ours() const
 {
-    logging::release_syslog();
     std::vector<int> keep = {STDIN_FILENO,
                              STDOUT_FILENO,
                              STDERR_FILENO,

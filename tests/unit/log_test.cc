@@ -162,7 +162,7 @@ TEST_CASE("log: after reopen lines go to the new file", "[log]")
     const OpenLog log(dir / "error.log");
     logging::info("before");
     std::filesystem::rename(dir / "error.log", dir / "error.log.1");
-    const auto copy = logging::reopen();
+    const auto copy = std::move(logging::reopen().value());
     logging::info("after");
     CHECK(message_of(read_file(dir / "error.log.1")) == "info: before\n");
     CHECK(message_of(read_file(dir / "error.log")) == "info: after\n");
