@@ -45,6 +45,8 @@ struct PoolStatus {
     int target = 0;          // workers that it shall have now
     int limit = 0;           // and at most
     std::uint64_t full = 0;  // seconds in which all were busy and a connection waited
+    int queue = -1;          // connections that wait for a worker; -1: the kernel does not tell
+    int queue_size = -1;     // as many as can wait
     int idle = 0;
     int busy = 0;
     int total = 0;               // with those that boot or end

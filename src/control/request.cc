@@ -19,6 +19,8 @@ struct Form {
 
 constexpr Form forms[] = {
     {"status", Command::status, ""},
+    {"pools", Command::status, ""},  // tricornctl shows less of it
+    {"workers", Command::status, ""},
     {"config", Command::config, ""},
     {"reload", Command::reload, ""},
     {"stop", Command::stop, ""},

@@ -179,9 +179,6 @@ int command(const Options& options)
     std::string line;
     for (const std::string& word : options.words)
         line += (line.empty() ? "" : " ") + word;
-    const std::string& word = options.words.front();
-    if (line == "pools" || line == "workers")
-        line = "status";
     const auto request = control::parse_request(line);
     if (!request || line.size() > control::longest_request)
         throw StartError(exit_usage,
@@ -194,7 +191,7 @@ int command(const Options& options)
     if (!answer.reply.ok)
         return fail(exit_failure, answer.reply.error);
     if (!options.json)
-        show(word, answer);
+        show(options.words.front(), answer);
     return finish(request.value().command, client, options, answer);
 }
 

@@ -83,6 +83,14 @@ std::string joined(const std::vector<std::string>& words)
     return text;
 }
 
+// "3/2048"
+std::string queue(const control::PoolStatus& pool)
+{
+    if (pool.queue < 0)
+        return "-";
+    return std::to_string(pool.queue) + "/" + std::to_string(pool.queue_size);
+}
+
 Row worker_row(const control::PoolStatus& pool, const control::WorkerStatus& worker)
 {
     const bool busy = !worker.request.empty();
@@ -149,6 +157,7 @@ std::string show_pools(const control::ServerStatus& server)
                            "BUSY",
                            "TOTAL",
                            "FULL",
+                           "QUEUE",
                            "REQUESTS",
                            "LISTENERS"}};
     for (const control::PoolStatus& pool : server.pools)
@@ -161,9 +170,10 @@ std::string show_pools(const control::ServerStatus& server)
                         std::to_string(pool.busy),
                         std::to_string(pool.total),
                         std::to_string(pool.full),
+                        queue(pool),
                         std::to_string(pool.requests),
                         joined(pool.listeners)});
-    return table(rows, "tttnnnnnnnt");
+    return table(rows, "tttnnnnnnnnt");
 }
 
 std::string show_workers(const control::ServerStatus& server)

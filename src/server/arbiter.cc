@@ -44,6 +44,20 @@ logging::Target log_target(const config::Global& global, bool detached)
     return target;
 }
 
+std::string describe_full(const Service& service)
+{
+    const int workers = service.policy.limit();
+    const auto backlog = backlog_of(service);
+    const int waiting = backlog ? static_cast<int>(backlog->waiting) : 0;
+    return "[" + service.config.name + "] " +
+           (workers == 1 ? "its worker is" : "all " + text::counted(workers, "worker") + " are") +
+           " busy and " +
+           (waiting == 1  ? "1 connection waits"
+            : waiting > 1 ? std::to_string(waiting) + " connections wait"
+                          : "connections wait") +
+           ": more workers, or less for them to do";
+}
+
 }  // namespace
 
 Arbiter::Arbiter(config::Loaded loaded, Daemon& daemon, Predecessor predecessor)
@@ -238,8 +252,8 @@ void Arbiter::manage_workers()
                              plan.hurried_spawn);
         if (mode_ == Mode::serving)
             spawn_workers(service, plan.spawn);
-        for (const pid_t pid : plan.retire)
-            crew_->retire(pid, now);
+        for (const Retirement& retirement : plan.retire)
+            crew_->retire(retirement, now);
         for (const pid_t pid : plan.keep)
             crew_->keep(pid);
     });
@@ -280,7 +294,7 @@ bool Arbiter::make_room(Service& service)
         return !worker.current && worker.retired != never;
     });
     if (old != states.end() && !leaving)
-        crew_->retire(old->pid, now);
+        crew_->retire({old->pid, Reason::reload}, now);
     return false;
 }
 
@@ -297,12 +311,7 @@ void Arbiter::look_around()
         if (!service->policy.saturated(crew_->states(*service, now)) || !connection_waits(*service))
             continue;
         if (service->policy.note_full(now))
-            logging::warning(
-                "[%s] %s busy and connections wait: more workers, or less for them to do",
-                service->config.name.c_str(),
-                service->policy.limit() == 1
-                    ? "its worker is"
-                    : ("all " + text::counted(service->policy.limit(), "worker") + " are").c_str());
+            logging::warning("%s", describe_full(*service).c_str());
     }
 }
 
@@ -360,18 +369,13 @@ void Arbiter::worker_exited(const CrewMember& worker, const ExitStatus& status)
     // One that has booted may end well at any time: somebody has sent it TERM.
     const bool failed =
         !told && !worker.proven && !served && (!worker.state.booted || !status.clean());
-    if (status.clean()) {
-        logging::info("%s has ended", worker.name().c_str());
-        if (failed)
-            boot_failed(worker, status);
-        return;
-    }
-    std::string text = worker.name() + " " + describe(status);
-    if (status.signalled && status.code == SIGKILL)
-        text += worker.killed ? " by the arbiter" : ", not by the arbiter: out of memory?";
-    if (report.busy)
+    std::string text = worker.name() + " " + worker.describe_end(status);
+    if (report.busy && !status.clean())
         text += " while it served " + report.request + " with " + report.script;
-    logging::write(worker.killed ? logging::Level::warning : logging::Level::error, text);
+    logging::write(status.clean()  ? logging::Level::info
+                   : worker.killed ? logging::Level::warning
+                                   : logging::Level::error,
+                   text);
     if (failed)
         boot_failed(worker, status);
 }
@@ -395,8 +399,14 @@ void Arbiter::boot_failed(const CrewMember& worker, const ExitStatus& status)
     logging::error("[%s] the next worker is started in %lld s",
                    worker.service->config.name.c_str(),
                    static_cast<long long>(policy.backoff().count() / 1000));
-    if (!ready_ && mode_ == Mode::serving)
-        net::notify::status("New workers do not boot, see the log");
+    if (ready_ || mode_ != Mode::serving)
+        return;
+    net::notify::status("New workers do not boot, see the log");
+    if (persistent_ && reload_error_.empty()) {
+        reload_error_ = "[" + worker.service->config.name + "] new workers do not boot: process " +
+                        std::to_string(worker.state.pid) + " " + worker.describe_end(status);
+        hooks_.reload_failed();
+    }
 }
 
 // --- outside -------------------------------------------------------------------------------------
@@ -415,6 +425,10 @@ void Arbiter::report()
         if (!service->policy.settled(crew_->states(*service, now)))
             return;
     ready_ = true;
+    if (persistent_) {
+        ++reloads_;
+        reload_error_.clear();
+    }
     if (daemon_.detached())
         net::notify::main_pid(::getpid());
     daemon_.report(exit_ok);

@@ -91,7 +91,6 @@ void Arbiter::commit(config::Loaded fresh, Services next)
     hooks_.configure(loaded_.config.global);
     ready_ = false;
     persistent_ = true;
-    ++reloads_;
     reload_error_.clear();
     logging::info("configuration reloaded");
     if (kept)

@@ -42,6 +42,27 @@ std::string work_of(const WorkerReport& report, TimePoint now)
     return report.request + " " + report.script + " for " + seconds;
 }
 
+const char* in_words(Reason reason)
+{
+    switch (reason) {
+    case Reason::surplus: return "not needed any more";
+    case Reason::reload: return "reload";
+    case Reason::requests: return "max_requests";
+    case Reason::age: return "max_worker_age";
+    case Reason::memory: return "max_worker_memory";
+    }
+    return "";
+}
+
+// SIGKILL that is not ours.
+const char* who_killed(std::optional<bool> out_of_memory)
+{
+    if (!out_of_memory)
+        return ", not by the arbiter: out of memory?";
+    return *out_of_memory ? ", not by the arbiter: out of memory"
+                          : ", not by the arbiter, nor for want of memory";
+}
+
 bool has_ended(const siginfo_t& info)
 {
     return info.si_code == CLD_EXITED || info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED;
@@ -77,6 +98,28 @@ void log_change(const CrewMember& worker, const siginfo_t& info)
 std::string CrewMember::name() const
 {
     return "[" + service->config.name + "] worker " + std::to_string(state.pid);
+}
+
+std::string CrewMember::describe_end(const ExitStatus& status) const
+{
+    if (status.clean()) {
+        if (state.hurried != never)
+            return "was told to end at once";
+        if (state.retired != never)
+            return std::string("was retired: ") + in_words(reason);
+        return state.booted ? "has ended by itself" : "has ended before it had booted";
+    }
+    std::string text = describe(status);
+    if (state.aborted != never)
+        text += state.booted ? " after it was silent for longer than timeout"
+                             : " after it had not booted in boot_timeout";
+    else if (killed)
+        text += " by the arbiter, since it did not end";
+    else if (status.signalled && status.code == SIGKILL)
+        text += who_killed(out_of_memory);
+    else if (!state.booted)
+        text += " before it had booted";
+    return text;
 }
 
 bool Crew::spawn(const std::shared_ptr<Service>& service)
@@ -169,6 +212,7 @@ void Crew::forgive_pause(TimePoint now)
 
 void Crew::measure_memory()
 {
+    oom_kills_.look();
     for (CrewMember& member : members_)
         if (member.service->config.max_worker_memory > 0)
             member.state.memory = resident_memory(member.state.pid);
@@ -177,10 +221,12 @@ void Crew::measure_memory()
 // --- signals ------------------------------------------------------------------------------------
 // A worker that is not reaped yet keeps its number, so they cannot hit a stranger.
 
-void Crew::retire(pid_t pid, TimePoint now)
+void Crew::retire(const Retirement& retirement, TimePoint now)
 {
-    find(pid)->state.retired = now;
-    ::kill(pid, SIGTERM);
+    CrewMember& member = *find(retirement.pid);
+    member.state.retired = now;
+    member.reason = retirement.reason;
+    ::kill(retirement.pid, SIGTERM);
 }
 
 void Crew::keep(pid_t pid)
@@ -235,9 +281,12 @@ void Crew::reap(const std::function<void(CrewMember, const ExitStatus&)>& ended,
         // Only what was looked at: it may have been continued, or killed, meanwhile.
         ::waitid(P_PID, static_cast<id_t>(pid), &info, kind_of(info) | WNOHANG);
 
-        if (worker != nullptr && has_ended(info))
-            ended(take_out(pid), status);
-        else if (worker != nullptr)
+        if (worker != nullptr && has_ended(info)) {
+            CrewMember member = take_out(pid);
+            if (status.signalled && status.code == SIGKILL && !member.killed)
+                member.out_of_memory = oom_kills_.look();
+            ended(std::move(member), status);
+        } else if (worker != nullptr)
             log_change(*worker, info);
         else if (!known)
             logging::debug("process %d, not a worker, %s", pid, describe(status).c_str());

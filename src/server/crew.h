@@ -6,6 +6,7 @@
 // Source   gunicorn arbiter.py spawn_worker(), reap_workers().
 #pragma once
 
+#include "base/oom.h"
 #include "base/process.h"
 #include "base/unique_fd.h"
 #include "server/pool.h"
@@ -15,6 +16,7 @@
 #include <functional>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,9 +31,14 @@ struct CrewMember {
     UniqueFd channel;
     bool proven = false;  // it did not end right after its start
     bool told_to_stay = false;
-    bool killed = false;  // by us
+    bool killed = false;              // by us
+    Reason reason = Reason::surplus;  // why it was retired, if it was
+    // When it was killed, but not by us: whether the kernel was out of memory; empty: unknown.
+    std::optional<bool> out_of_memory;
 
     std::string name() const;  // "[www] worker 4711"
+    // "was retired: max_requests", "was killed by SIGSEGV (Segmentation fault)".
+    std::string describe_end(const ExitStatus& status) const;
 };
 
 class Crew {
@@ -49,7 +56,8 @@ public:
 
     // Takes what is new in the slots over to states and policies.
     void note_booted(TimePoint now);
-    // Looks how much memory the workers of pools with a limit use.
+    // Once a second: how much memory the workers of pools with a limit use, and whether the kernel
+    // has killed for want of it.
     void measure_memory();
 
     // To be called in every round. When the last one was long ago this process stood still, and its
@@ -57,11 +65,11 @@ public:
     // time is nobody's fault.
     void forgive_pause(TimePoint now);
 
-    void retire(pid_t pid, TimePoint now);  // TERM: may finish its request
-    void keep(pid_t pid);                   // not yet, though it has asked
-    void hurry(pid_t pid, TimePoint now);   // QUIT: ends it
-    void abort(pid_t pid, TimePoint now);   // ABRT: it is stuck
-    void kill(pid_t pid);                   // KILL
+    void retire(const Retirement& retirement, TimePoint now);  // TERM: may finish its request
+    void keep(pid_t pid);                                      // not yet, though it has asked
+    void hurry(pid_t pid, TimePoint now);                      // QUIT: ends it
+    void abort(pid_t pid, TimePoint now);                      // ABRT: it is stuck
+    void kill(pid_t pid);                                      // KILL
 
     // Reaps all children that have ended; `ended` is told of each worker, `other` of each child
     // that is none, while its number is still its own, and answers whether it knows it.
@@ -76,6 +84,7 @@ private:
 
     const int wakeup_;
     const bool daemon_;
+    oom::Watch oom_kills_;
     TimePoint last_round_ = Clock::now();
     TimePoint awake_since_ = TimePoint::min();
     std::list<CrewMember> members_;

@@ -58,6 +58,11 @@ int idle(std::span<const WorkerState> workers)
                     [](const WorkerState& worker) { return serves_now(worker) && !worker.busy; });
 }
 
+bool leaves(const Plan& plan, const WorkerState& worker)
+{
+    return std::ranges::find(plan.retire, worker.pid, &Retirement::pid) != plan.retire.end();
+}
+
 // Spread, so that workers that were started together do not go together.
 Duration spread(Duration age, pid_t pid)
 {
@@ -159,7 +164,7 @@ void Pool::plan_count(TimePoint now, std::span<const WorkerState> workers, Plan&
                std::tie(b->busy, b->idle_since, b->started);
     });
     for (int i = 0; i < count - target_; ++i)
-        plan.retire.push_back(current[static_cast<std::size_t>(i)]->pid);
+        plan.retire.push_back({current[static_cast<std::size_t>(i)]->pid, Reason::surplus});
 }
 
 // Workers of the configuration before: all when the new ones have booted, or one for one.
@@ -174,7 +179,7 @@ void Pool::plan_old(std::span<const WorkerState> workers, Plan& plan) const
             continue;
         // One that has not booted is no help, and its successor boots already.
         if (!worker.booted || left-- <= 0)
-            plan.retire.push_back(worker.pid);
+            plan.retire.push_back({worker.pid, Reason::reload});
     }
 }
 
@@ -223,12 +228,16 @@ bool Pool::note_full(TimePoint now)
 
 // --- recycling ----------------------------------------------------------------------------------
 
-bool Pool::worn_out(TimePoint now, const WorkerState& worker) const
+// Why a worker should be replaced; empty: it is fine.
+std::optional<Reason> Pool::wear(TimePoint now, const WorkerState& worker) const
 {
-    return worker.due ||
-           (policy_.max_age.count() > 0 &&
-            now - worker.started > spread(policy_.max_age, worker.pid)) ||
-           (policy_.max_memory > 0 && worker.memory > policy_.max_memory);
+    if (worker.due)
+        return Reason::requests;
+    if (policy_.max_age.count() > 0 && now - worker.started > spread(policy_.max_age, worker.pid))
+        return Reason::age;
+    if (policy_.max_memory > 0 && worker.memory > policy_.max_memory)
+        return Reason::memory;
+    return std::nullopt;
 }
 
 // Never more than the share at once: as many as are missing or still boot count, too.
@@ -237,9 +246,8 @@ void Pool::plan_recycling(TimePoint now, std::span<const WorkerState> workers, P
     const int share = std::max(1, target_ * policy_.recycle_share / 100);
     int room = backoff_.count() > 0 ? 0 : share - std::max(0, target_ - booted(workers));
     for (const WorkerState& worker : workers) {
-        if (!serves_now(worker) || !worker.booted || !worn_out(now, worker))
-            continue;
-        if (std::find(plan.retire.begin(), plan.retire.end(), worker.pid) != plan.retire.end())
+        const auto reason = wear(now, worker);
+        if (!serves_now(worker) || !worker.booted || !reason || leaves(plan, worker))
             continue;
         if (room <= 0) {
             if (worker.due)
@@ -247,7 +255,7 @@ void Pool::plan_recycling(TimePoint now, std::span<const WorkerState> workers, P
             continue;
         }
         --room;
-        plan.retire.push_back(worker.pid);
+        plan.retire.push_back({worker.pid, *reason});
         if (policy_.scaling == config::Scaling::ondemand)
             --target_;  // the next connection brings the next worker
         else

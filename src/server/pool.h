@@ -12,6 +12,7 @@
 #include "config/settings.h"
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -38,14 +39,29 @@ struct WorkerState {
     TimePoint hurried = never;  // when it was told to stop at once
 };
 
+enum class Reason {
+    surplus,   // fewer workers are wanted
+    reload,    // another runs the new configuration
+    requests,  // max_requests
+    age,       // max_worker_age
+    memory,    // max_worker_memory
+};
+
+struct Retirement {
+    pid_t pid;
+    Reason reason;
+
+    bool operator==(const Retirement&) const = default;
+};
+
 struct Plan {
     int spawn = 0;
-    std::vector<pid_t> retire;  // TERM: may finish the request in hand
-    std::vector<pid_t> keep;    // asked to be replaced, and must wait for its turn
-    std::vector<pid_t> hurry;   // QUIT: ends its request at once
-    std::vector<pid_t> abort;   // ABRT: silent for longer than the timeout
-    std::vector<pid_t> kill;    // KILL: nothing else has helped
-    int hurried_spawn = 0;      // so many at once because few are idle; 0: not worth a word
+    std::vector<Retirement> retire;  // TERM: may finish the request in hand
+    std::vector<pid_t> keep;         // asked to be replaced, and must wait for its turn
+    std::vector<pid_t> hurry;        // QUIT: ends its request at once
+    std::vector<pid_t> abort;        // ABRT: silent for longer than the timeout
+    std::vector<pid_t> kill;         // KILL: nothing else has helped
+    int hurried_spawn = 0;           // so many at once because few are idle; 0: not worth a word
 };
 
 struct PoolPolicy {
@@ -113,7 +129,7 @@ private:
     void plan_count(TimePoint now, std::span<const WorkerState> workers, Plan& plan) const;
     void plan_old(std::span<const WorkerState> workers, Plan& plan) const;
     void plan_recycling(TimePoint now, std::span<const WorkerState> workers, Plan& plan);
-    bool worn_out(TimePoint now, const WorkerState& worker) const;
+    std::optional<Reason> wear(TimePoint now, const WorkerState& worker) const;
     void plan_ends(TimePoint now, const WorkerState& worker, Plan& plan) const;
     bool silent(TimePoint now, const WorkerState& worker) const;
 

@@ -137,6 +137,19 @@ Service::Service(config::Pool pool, std::vector<SharedListener> sockets)
 {
 }
 
+std::optional<net::Backlog> backlog_of(const Service& service)
+{
+    net::Backlog sum;
+    for (const SharedListener& listener : service.listeners) {
+        const auto backlog = net::backlog_of(listener->fd());
+        if (!backlog)
+            return std::nullopt;
+        sum.waiting += backlog->waiting;
+        sum.size += backlog->size;
+    }
+    return sum;
+}
+
 std::shared_ptr<Service> find_service(const Services& services, std::string_view pool)
 {
     const auto found = std::ranges::find_if(

@@ -9,6 +9,7 @@
 #include "base/process.h"
 #include "config/settings.h"
 #include "log/access_log.h"
+#include "net/backlog.h"
 #include "net/listener.h"
 #include "server/pool.h"
 
@@ -52,6 +53,9 @@ using Services = std::vector<std::shared_ptr<Service>>;
 
 // The one of the pool with this name; empty: there is none.
 std::shared_ptr<Service> find_service(const Services& services, std::string_view pool);
+
+// What waits for a worker at all its sockets together; empty: the kernel does not tell.
+std::optional<net::Backlog> backlog_of(const Service& service);
 
 // A socket that systemd has passed, and the name of the pool it is meant for.
 struct ActivatedSocket {

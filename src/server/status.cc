@@ -94,6 +94,10 @@ control::PoolStatus pool_status(const Service& service, const Crew& crew, const 
     pool.target = service.policy.target();
     pool.limit = service.policy.limit();
     pool.full = service.policy.times_full();
+    if (const auto backlog = backlog_of(service)) {
+        pool.queue = static_cast<int>(backlog->waiting);
+        pool.queue_size = static_cast<int>(backlog->size);
+    }
     pool.settled = service.policy.settled(crew.states(service, now));
     pool.retry = static_cast<double>(service.policy.backoff().count()) / 1000;
     for (const SharedListener& listener : service.listeners)
@@ -101,22 +105,6 @@ control::PoolStatus pool_status(const Service& service, const Crew& crew, const 
     add_workers(pool, service, crew, now);
     history.add_to(pool);
     return pool;
-}
-
-std::string how_it_ended(const CrewMember& worker, const ExitStatus& status)
-{
-    if (status.clean() && worker.state.hurried != never)
-        return "was told to end at once";
-    if (status.clean())
-        return worker.state.retired != never ? "was retired" : "ended by itself";
-    std::string text = describe(status);
-    if (worker.state.aborted != never)
-        text += " after it was silent for longer than timeout";
-    else if (worker.killed)
-        text += " since it did not end";
-    else if (!worker.state.booted)
-        text += " before it had booted";
-    return text;
 }
 
 }  // namespace
@@ -131,7 +119,7 @@ void History::worker_ended(const CrewMember& worker, const ExitStatus& status)
         past.exits.erase(clean == past.exits.end() ? past.exits.begin() : clean);
     }
     past.exits.push_back(
-        {time_of_day(), worker.state.pid, how_it_ended(worker, status), status.clean()});
+        {time_of_day(), worker.state.pid, worker.describe_end(status), status.clean()});
 }
 
 void History::add_to(control::PoolStatus& pool) const

@@ -150,6 +150,14 @@ int hang(const Call&)
         ::pause();
 }
 
+// All memory that there is.
+int gorge(const Call&)
+{
+    constexpr std::size_t bite = 1 << 20;
+    for (;;)
+        std::memset(std::malloc(bite), 'x', bite);
+}
+
 int descriptors(const Call& call)
 {
     rlimit limit{};
@@ -183,6 +191,7 @@ constexpr Act acts[] = {
     {"throw_late", throw_late},
     {"crash", crash},
     {"hang", hang},
+    {"gorge", gorge},
     {"descriptors", descriptors},
     {"silent", silent},
 };

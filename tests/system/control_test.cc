@@ -1,6 +1,7 @@
 // control_test.cc - tricornctl: every command, its exit status, and who may give it.
 // Source   gunicornc; php-fpm's status page; tricornctl(1).
 #include "tests/catch.h"
+#include "tests/system/support/address.h"
 #include "tests/system/support/control.h"
 
 #include <algorithm>
@@ -100,6 +101,25 @@ TEST_CASE("control: status tells of server and pools and workers", "[control]")
         CHECK(worker["script"] == (busy ? server.root() + "/act" : ""));
     }
     CHECK(request.end());
+}
+
+TEST_CASE("control: status tells how many connections wait for a worker", "[control]")
+{
+    Server server(
+        {.pool = "workers = 1\nbacklog = 64\nbind = " + free_address() + "\nbind = unix:s\n",
+         .global = with_control});
+    REQUIRE(wait_serving(server));
+    if (status_of(server)["pools"][0]["queue"] == -1)
+        SKIP_TEST("the kernel does not tell");
+    CHECK(status_of(server)["pools"][0]["queue"] == 0);
+    CHECK(status_of(server)["pools"][0]["queue_size"] == 2 * 64);
+    LongRequest request(server);
+    const FastcgiClient second(server.address());
+    const FastcgiClient third(server.address());
+    CHECK(status_of(server)["pools"][0]["queue"] == 2);
+    CHECK_THAT(ctl(server, {"pools"}).out, Contains("QUEUE") && Contains(" 2/128 "));
+    CHECK(request.end());
+    CHECK(wait_for([&] { return status_of(server)["pools"][0]["queue"] == 0; }));
 }
 
 TEST_CASE("control: status and pools and workers are shown as text", "[control]")
@@ -203,6 +223,14 @@ TEST_CASE("control: a reload whose workers do not boot fails and the old ones se
     CHECK_THAT(reload.err, Contains("exited with status 4"));
     CHECK(server.ask(server.get("hello")).status() == 200);
     CHECK_THAT(ctl(server, {"status"}).out, Contains(", old") && Contains("reloading"));
+    CHECK(status_of(server)["reloads"] == 0);
+    CHECK_THAT(status_of(server)["reload_error"].get<std::string>(),
+               Contains("[www] new workers do not boot: process ") &&
+                   Contains("exited with status 4"));
+    server.configure({.global = with_control});
+    CHECK(ctl(server, {"reload"}).status == ok);
+    CHECK(status_of(server)["reloads"] == 1);
+    CHECK(status_of(server)["reload_error"] == "");
 }
 
 TEST_CASE("control: reload does not wait longer than it may", "[control]")
@@ -278,6 +306,22 @@ TEST_CASE("control: reopen opens the logs anew", "[control]")
     CHECK(wait_for([&] { return server.serves() && !read_file(log).empty(); }));
 }
 
+TEST_CASE("control: reopen fails when a log cannot be opened and the old file stays in use",
+          "[control]")
+{
+    const TempDir place;
+    REQUIRE(::mkdir((place / "logs").c_str(), 0755) == 0);
+    Server server(
+        {.pool = "access_log = " + place.path() + "/logs/access\n", .global = with_control});
+    REQUIRE(::rename((place / "logs").c_str(), (place / "moved").c_str()) == 0);
+    const Finished reopen = ctl(server, {"reopen"});
+    CHECK(reopen.status == failed);
+    CHECK(reopen.err == "tricornctl: cannot reopen the access log " + place.path() +
+                            "/logs/access, the old file stays in use: No such file or directory\n");
+    CHECK(server.serves());
+    CHECK(wait_for([&] { return !read_file(place / "moved/access").empty(); }));
+}
+
 TEST_CASE("control: scale changes the number of workers until the next reload", "[control]")
 {
     Server server({.pool = "workers = 2\n", .global = with_control});
@@ -286,7 +330,7 @@ TEST_CASE("control: scale changes the number of workers until the next reload", 
     CHECK(server.wait_workers(4));
     CHECK(ctl(server, {"scale", "www", "-3"}).out == "[www] 1 worker from now on\n");
     CHECK(server.wait_workers(1));
-    CHECK_THAT(ctl(server, {"status"}).out, Contains("was retired"));
+    CHECK_THAT(ctl(server, {"status"}).out, Contains("was retired: not needed any more"));
     CHECK(ctl(server, {"scale", "www", "+1"}).out == "[www] 2 workers from now on\n");
     CHECK(server.wait_workers(2));
     CHECK(ctl(server, {"scale", "www", "3"}).status == ok);

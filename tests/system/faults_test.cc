@@ -10,6 +10,7 @@
 #include <csignal>
 #include <cstdint>
 #include <cstring>
+#include <fstream>
 #include <map>
 #include <string>
 #include <vector>
@@ -86,6 +87,55 @@ struct NamedPipe {
             all.append(block, static_cast<std::size_t>(got));
         return all;
     }
+};
+
+// A control group for this process and what it starts, with so much memory.
+class SmallMemory {
+public:
+    explicit SmallMemory(const std::string& bytes)
+    {
+        std::ifstream file("/proc/self/cgroup");
+        for (std::string line; std::getline(file, line) && path_.empty();) {
+            if (const auto at = line.find(":memory:"); at != std::string::npos)
+                enter(
+                    "/sys/fs/cgroup/memory" + line.substr(at + 8), "memory.limit_in_bytes", bytes);
+            else if (line.starts_with("0::"))
+                enter("/sys/fs/cgroup" + line.substr(3), "memory.max", bytes);
+        }
+    }
+    SmallMemory(const SmallMemory&) = delete;
+    SmallMemory& operator=(const SmallMemory&) = delete;
+    ~SmallMemory()
+    {
+        if (path_.empty())
+            return;
+        put(parent_ + "/cgroup.procs", std::to_string(::getpid()));
+        CHECK(wait_for([&] { return ::rmdir(path_.c_str()) == 0; }));
+    }
+    bool entered() const { return !path_.empty(); }
+
+private:
+    static bool put(const std::string& path, const std::string& value)
+    {
+        std::ofstream file(path);
+        return static_cast<bool>(file << value << std::flush);
+    }
+    void enter(const std::string& parent, const std::string& limit, const std::string& bytes)
+    {
+        const std::string path = parent + "/tricorn-test-" + std::to_string(::getpid());
+        if (::mkdir(path.c_str(), 0755) != 0)
+            return;
+        if (put(path + "/" + limit, bytes) &&
+            put(path + "/cgroup.procs", std::to_string(::getpid()))) {
+            parent_ = parent;
+            path_ = path;
+        } else {
+            ::rmdir(path.c_str());
+        }
+    }
+
+    std::string parent_;
+    std::string path_;
 };
 
 }  // namespace
@@ -275,4 +325,29 @@ TEST_CASE("faults: logs that nobody reads cost lines and no request", "[faults]"
                seen.find("of this log lost: Resource temporarily unavailable") != std::string::npos;
     }));
     access.read();
+}
+
+TEST_CASE("faults: a worker that the kernel kills for want of memory is told from others",
+          "[faults]")
+{
+    if (is_sanitized())
+        SKIP_TEST("a sanitizer needs more memory");
+    const SmallMemory memory("64M");
+    if (!memory.entered())
+        SKIP_TEST("needs a control group with a limit of memory");
+    const Server server({.pool = "workers = 1\nhandler = module\nmodule = " +
+                                 public_file("tests/modules/actor.so") + "\n"});
+    const pid_t worker = server.worker();
+    CHECK_FALSE(server.ask(server.get("act", "gorge")).complete());
+    CHECK(server.wait_log("worker " + std::to_string(worker) +
+                          " was killed by SIGKILL (Killed), not by the arbiter: out of memory "
+                          "while it served GET /act?gorge"));
+    REQUIRE(server.wait_workers(1));
+    CHECK(server.act("text=well").status() == 200);
+    const pid_t next = server.worker();
+    ::kill(next, SIGKILL);
+    CHECK(server.wait_log("worker " + std::to_string(next) +
+                          " was killed by SIGKILL (Killed), not by the arbiter, nor for want of "
+                          "memory"));
+    CHECK(server.wait_workers(1));
 }

@@ -142,6 +142,25 @@ TEST_CASE("hooks: on_reload says whether the reload has succeeded", "[hooks]")
     CHECK(server.serves());
 }
 
+TEST_CASE("hooks: on_reload hears once of new workers that do not boot", "[hooks]")
+{
+    const TempDir place;
+    const std::string log = place / "reloads";
+    Setup setup{.global = "on_reload = echo $TRICORN_RELOAD >> " + log + "\n"};
+    Server server(setup);
+    setup.pool =
+        "workers = 2\nhandler = module\nmodule = " + public_file("tests/modules/init_fails.so") +
+        "\n";
+    server.configure(setup);
+    server.signal(SIGHUP);
+    REQUIRE(server.wait_log("the next worker is started in 2 s"));
+    CHECK(read_file(log) == "failed\n");
+    setup.pool = "";
+    server.configure(setup);
+    server.signal(SIGHUP);
+    CHECK(wait_for([&] { return read_file(log) == "failed\nok\n"; }));
+}
+
 TEST_CASE("hooks: a reload brings new commands into use", "[hooks]")
 {
     const TempDir place;

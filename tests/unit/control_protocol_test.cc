@@ -177,6 +177,8 @@ TEST_CASE("control: pools and workers are shown in columns", "[control]")
     pool.scaling = "static";
     pool.target = pool.limit = pool.total = 12;
     pool.listeners = {"unix:/run/a", "127.0.0.1:9000"};
+    pool.queue = 3;
+    pool.queue_size = 2048;
     control::WorkerStatus worker;
     worker.pid = 4711;
     worker.state = "retiring";
@@ -187,9 +189,12 @@ TEST_CASE("control: pools and workers are shown in columns", "[control]")
     control::ServerStatus server;
     server.pools = {pool};
     CHECK(ctl::show_pools(server) ==
-          "POOL  HANDLER  SCALING  TARGET  LIMIT  IDLE  BUSY  TOTAL  FULL  REQUESTS  LISTENERS\n"
-          "www   cgi      static       12     12     0     0     12     0         0  unix:/run/a "
-          "127.0.0.1:9000\n");
+          "POOL  HANDLER  SCALING  TARGET  LIMIT  IDLE  BUSY  TOTAL  FULL   QUEUE  REQUESTS  "
+          "LISTENERS\n"
+          "www   cgi      static       12     12     0     0     12     0  3/2048         0  "
+          "unix:/run/a 127.0.0.1:9000\n");
+    server.pools[0].queue = -1;
+    CHECK_THAT(ctl::show_pools(server), Catch::Matchers::Contains("     0      -         0  "));
     CHECK(ctl::show_workers(server) ==
           " PID  POOL  STATE            AGE  REQUESTS  MEMORY  ELAPSED  REQUEST\n"
           "4711  www   retiring, old  1h01m         0    3.0M        -  -\n");

@@ -6,9 +6,12 @@
 using server::Plan;
 using server::Pool;
 using server::PoolPolicy;
+using server::Reason;
 using server::WorkerState;
 
 namespace {
+
+using Retired = std::vector<server::Retirement>;
 
 constexpr Duration second{1'000};
 
@@ -73,7 +76,7 @@ TEST_CASE("pool: with one worker less wanted the oldest is retired", "[pool]")
     pool.shrink();
     const WorkerState all[] = {
         worker(10, start + second), worker(11, start), worker(12, start + 2 * second)};
-    CHECK(whole(pool, start + 3 * second, all).retire == std::vector<pid_t>{11});
+    CHECK(whole(pool, start + 3 * second, all).retire == Retired{{11, Reason::surplus}});
 }
 
 TEST_CASE("pool: shrinking stops at one worker", "[pool]")
@@ -129,9 +132,9 @@ TEST_CASE("pool: of several reloads only the last one's workers go on booting", 
     WorkerState workers[] = {worker(10), worker(11), worker(12)};
     workers[0].current = workers[1].current = false;
     workers[1].booted = workers[2].booted = false;
-    CHECK(pool.plan(start, workers).retire == std::vector<pid_t>{11});
+    CHECK(pool.plan(start, workers).retire == Retired{{11, Reason::reload}});
     workers[2].booted = true;
-    CHECK(pool.plan(start, workers).retire == std::vector<pid_t>{10, 11});
+    CHECK(pool.plan(start, workers).retire == Retired{{10, Reason::reload}, {11, Reason::reload}});
 }
 
 TEST_CASE("pool: a retired worker is hurried after the graceful timeout and then killed", "[pool]")
@@ -159,9 +162,7 @@ TEST_CASE("pool: old workers serve until all new ones have booted", "[pool]")
     CHECK(is_empty(whole(pool, start, states)));
 
     states[3].booted = true;
-    std::vector<pid_t> retired = whole(pool, start, states).retire;
-    std::sort(retired.begin(), retired.end());
-    CHECK(retired == std::vector<pid_t>{10, 11});
+    CHECK(whole(pool, start, states).retire == Retired{{10, Reason::reload}, {11, Reason::reload}});
 }
 
 TEST_CASE("pool: workers of an old configuration are not counted for the new one", "[pool]")
@@ -316,10 +317,10 @@ TEST_CASE("pool: a dynamic pool retires one idle worker a second", "[pool]")
     Pool pool(dynamic(10, 1, 2, 1));
     auto workers = crew(6, 1);
     workers[3].idle_since = start - second;  // for the longest time
-    CHECK(pool.plan(start + second, workers).retire == std::vector<pid_t>{103});
+    CHECK(pool.plan(start + second, workers).retire == Retired{{103, Reason::surplus}});
     workers[3].retired = start + second;
     CHECK(pool.plan(start + second + Duration{500}, workers).retire.empty());
-    CHECK(pool.plan(start + 2 * second, workers).retire == std::vector<pid_t>{101});
+    CHECK(pool.plan(start + 2 * second, workers).retire == Retired{{101, Reason::surplus}});
 }
 
 TEST_CASE("pool: a worker that boots counts as idle", "[pool]")
@@ -354,10 +355,10 @@ TEST_CASE("pool: an ondemand pool retires one worker a second that was idle for 
         pool.connection_waits();
     auto workers = crew(3, 0);
     CHECK(pool.plan(start + 10 * second, workers).retire.empty());
-    CHECK(pool.plan(start + 11 * second, workers).retire == std::vector<pid_t>{100});
+    CHECK(pool.plan(start + 11 * second, workers).retire == Retired{{100, Reason::surplus}});
     workers[0].retired = start + 11 * second;
     CHECK(pool.plan(start + 11 * second, workers).retire.empty());
-    CHECK(pool.plan(start + 12 * second, workers).retire == std::vector<pid_t>{101});
+    CHECK(pool.plan(start + 12 * second, workers).retire == Retired{{101, Reason::surplus}});
     workers[1].retired = start + 12 * second;
     workers[2].busy = true;
     CHECK(pool.plan(start + 13 * second, workers).retire.empty());
@@ -417,7 +418,7 @@ TEST_CASE("pool: a worker that asks to be replaced is retired and one started", 
     auto workers = crew(4, 0);
     workers[2].due = true;
     const Plan plan = pool.plan(start, workers);
-    CHECK(plan.retire == std::vector<pid_t>{102});
+    CHECK(plan.retire == Retired{{102, Reason::requests}});
     CHECK(plan.spawn == 1);
     CHECK(plan.keep.empty());
 }
@@ -440,7 +441,7 @@ TEST_CASE("pool: no more than the share is recycled at once", "[pool]")
     workers[9].booted = false;
     CHECK(pool.plan(start, workers).retire.empty());
     workers[8].booted = true;
-    CHECK(pool.plan(start, workers).retire == std::vector<pid_t>{102});
+    CHECK(pool.plan(start, workers).retire == Retired{{102, Reason::requests}});
 }
 
 TEST_CASE("pool: workers are recycled by age with some spread and by memory", "[pool]")
@@ -451,16 +452,17 @@ TEST_CASE("pool: workers are recycled by age with some spread and by memory", "[
     Pool pool(rules);
     std::vector<WorkerState> workers{worker(160), worker(161)};
     CHECK(pool.plan(start + 100 * second, workers).retire.empty());
-    CHECK(pool.plan(start + 100 * second + Duration{1}, workers).retire == std::vector<pid_t>{160});
+    CHECK(pool.plan(start + 100 * second + Duration{1}, workers).retire ==
+          Retired{{160, Reason::age}});
     workers = {worker(160, start + 100 * second), worker(161)};
     CHECK(pool.plan(start + 100 * second + Duration{1}, workers).retire.empty());
-    CHECK(pool.plan(start + 101 * second, workers).retire == std::vector<pid_t>{161});
+    CHECK(pool.plan(start + 101 * second, workers).retire == Retired{{161, Reason::age}});
 
     workers = {worker(160), worker(161)};
     workers[1].memory = 1000;
     CHECK(pool.plan(start, workers).retire.empty());
     workers[1].memory = 1001;
-    CHECK(pool.plan(start, workers).retire == std::vector<pid_t>{161});
+    CHECK(pool.plan(start, workers).retire == Retired{{161, Reason::memory}});
 }
 
 TEST_CASE("pool: nobody is recycled while new workers do not boot", "[pool]")
@@ -481,7 +483,7 @@ TEST_CASE("pool: a recycled ondemand worker is not replaced", "[pool]")
     auto workers = crew(1, 0);
     workers[0].due = true;
     const Plan plan = pool.plan(start, workers);
-    CHECK(plan.retire == std::vector<pid_t>{100});
+    CHECK(plan.retire == Retired{{100, Reason::requests}});
     CHECK(plan.spawn == 0);
     CHECK(pool.target() == 0);
 }
@@ -509,7 +511,7 @@ TEST_CASE("pool: a rolling reload replaces one worker after the other", "[pool]"
         REQUIRE(plan.retire.size() == 1);
         const auto leaving =
             std::find_if(workers.begin(), workers.end(), [&](const WorkerState& each) {
-                return each.pid == plan.retire[0];
+                return each.pid == plan.retire[0].pid;
             });
         leaving->retired = start;  // and has a request in hand
         CHECK(is_empty(pool.plan(start, workers)));
