@@ -78,6 +78,7 @@ private:
     void give_way();
     bool successor_ended(pid_t pid, const ExitStatus& status);
     void take_over();
+    void become_main();
     std::string reopen_logs();
     void resize(bool more);
     void terminate();

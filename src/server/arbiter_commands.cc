@@ -130,8 +130,11 @@ void Arbiter::look_at_other_server()
 {
     successor_.listen();
     reap_workers();
-    if (predecessor_.has_gone())
-        take_over();
+    switch (predecessor_.listen()) {
+    case Predecessor::News::none: break;
+    case Predecessor::News::gave_way: become_main(); break;
+    case Predecessor::News::gone: take_over(); break;
+    }
 }
 
 // Starts a new server beside this one. Answers what is in the way; empty: nothing.
@@ -181,6 +184,8 @@ void Arbiter::give_way()
     for (const SharedListener& listener : given_away_)
         listener->disown();
     net::notify::main_pid(successor_.pid());
+    successor_.tell_main();
+    next_watchdog_ = never;  // it is the new one's from now on
     logging::info("leaving it to the new server, process %d", successor_.pid());
 }
 
@@ -223,7 +228,15 @@ void Arbiter::take_over()
         logging::error("%s", error.what());
     }
     control_.retry_now();
+    become_main();
+}
+
+// The service manager listens to this server now, and has missed its signs of life.
+void Arbiter::become_main()
+{
     net::notify::main_pid(::getpid());
+    if (net::notify::watchdog_interval())
+        next_watchdog_ = Clock::now();
     if (ready_)
         net::notify::ready(summary());
 }

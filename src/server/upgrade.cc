@@ -208,6 +208,12 @@ void Successor::listen()
     logging::info("the new server, process %d, is ready", pid_);
 }
 
+void Successor::tell_main()
+{
+    if (::write(line_.get(), "!", 1) < 0)
+        logging::debug("the new server does not listen: %s", errno_text(errno).c_str());
+}
+
 bool Successor::ended(pid_t pid, const ExitStatus& status)
 {
     if (pid != pid_)
@@ -289,10 +295,16 @@ Predecessor Predecessor::find()
     return found;
 }
 
-bool Predecessor::has_gone() const
+Predecessor::News Predecessor::listen()
 {
     pollfd entry{line_.get(), POLLIN, 0};
-    return exists() && ::poll(&entry, 1, 0) > 0;
+    if (!exists() || ::poll(&entry, 1, 0) <= 0)
+        return News::none;
+    char word = 0;
+    if (::read(line_.get(), &word, 1) <= 0)
+        return News::gone;
+    take_notify_socket();
+    return News::gave_way;
 }
 
 bool Predecessor::goes_on() const
@@ -312,8 +324,14 @@ void Predecessor::forget()
     pid_ = 0;
     line_.reset();
     report_.reset();
+    take_notify_socket();
+}
+
+void Predecessor::take_notify_socket()
+{
     if (notify_socket_)
         set("NOTIFY_SOCKET", *notify_socket_);
+    notify_socket_.reset();
 }
 
 }  // namespace server

@@ -52,6 +52,8 @@ public:
 
     int fd() const { return report_.get(); }  // readable when there is something to listen to
     void listen();
+    // The service manager has been told that the new server is the main process now.
+    void tell_main();
 
     // The reaper asks whether this child is the new server, and tells how it ended.
     bool ended(pid_t pid, const ExitStatus& status);
@@ -71,7 +73,7 @@ private:
     pid_t pid_ = 0;
     bool ready_ = false;
     bool stop_next_ = false;  // this one stops already: TERM was for the server that follows
-    UniqueFd line_;           // closed when this server ends, however it ends
+    UniqueFd line_;           // a word for tell_main(); closed when this server ends, however
     UniqueFd report_;         // until the new server has said that it is ready
 };
 
@@ -85,14 +87,18 @@ public:
 
     bool exists() const { return pid_ != 0; }
     pid_t pid() const { return pid_; }
-    int fd() const { return line_.get(); }  // readable when the old server has gone
-    bool has_gone() const;
+    int fd() const { return line_.get(); }  // readable when there is news
+    // gave_way: it drains, and the service manager listens to this server from now on.
+    enum class News { none, gave_way, gone };
+    News listen();
     bool goes_on() const;  // exists, and has not begun to stop
     void tell_ready();
     // This server is on its own now.
     void forget();
 
 private:
+    void take_notify_socket();
+
     pid_t pid_ = 0;
     UniqueFd line_;
     UniqueFd report_;  // none: the old server does not listen, or has heard it

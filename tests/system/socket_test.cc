@@ -231,6 +231,30 @@ TEST_CASE("sockets: the service manager can show what the server does", "[socket
     CHECK(manager.wait("STATUS=www 0 busy, 2 idle, 1 request\n", Milliseconds{15'000}));
 }
 
+TEST_CASE("sockets: the service manager's watchdog gets signs of life also while workers drain",
+          "[socket]")
+{
+    NotifySocket manager;
+    Server server(
+        {.environment = {{"NOTIFY_SOCKET", manager.path()}, {"WATCHDOG_USEC", "400000"}}});
+    if (!server.wait_workers(2) || !manager.wait("READY=1"))
+        SKIP_TEST("built without libsystemd");
+    for (int i = 0; i < 3; ++i) {
+        manager.forget();
+        CHECK(manager.wait_from(server.pid(), "WATCHDOG=1"));
+    }
+    const std::string go = server.directory() / "go";
+    FastcgiClient client(server.address());
+    client.send(server.get("act", "plain&out=begun&wait=" + encode(go)).bytes());
+    REQUIRE(client.wait_for_output("begun"));
+    server.signal(SIGTERM);
+    REQUIRE(manager.wait("STOPPING=1"));
+    manager.forget();
+    CHECK(manager.wait_from(server.pid(), "WATCHDOG=1"));
+    write_file(go, "");
+    CHECK(server.process().wait() == ExitStatus{0, 0});
+}
+
 TEST_CASE("sockets: NOTIFY_SOCKET does not reach programs", "[socket]")
 {
     NotifySocket manager;

@@ -386,6 +386,35 @@ TEST_CASE("upgrade: the service manager is told of the new process and of no sto
     CHECK(wait_for([] { return adopted().empty(); }, soon));
 }
 
+TEST_CASE("upgrade: the new server reports to the service manager while the old one drains",
+          "[upgrade]")
+{
+    NotifySocket manager;
+    Server server(
+        {.environment = {{"NOTIFY_SOCKET", manager.path()}, {"WATCHDOG_USEC", "400000"}}});
+    if (!server.wait_workers(2) || !manager.wait("READY=1"))
+        SKIP_TEST("built without libsystemd");
+    const std::string go = server.directory() / "go";
+    FastcgiClient client(server.address());
+    client.send(server.get("act", "plain&out=begun&wait=" + encode(go)).bytes());
+    REQUIRE(client.wait_for_output("begun"));
+    server.signal(SIGUSR2);
+    REQUIRE(server.wait_log("ready, beside the old server", soon));
+    server.signal(SIGTERM);
+    REQUIRE(manager.wait_from(server.pid(), "MAINPID="));
+    const std::string& seen = manager.seen();
+    const pid_t fresh = std::stoi(seen.substr(seen.find("MAINPID=") + 8));
+    // The new one is the main process now: it alone is listened to.
+    CHECK(manager.wait_from(fresh, "READY=1"));
+    manager.forget();
+    CHECK(manager.wait_from(fresh, "WATCHDOG=1"));
+    CHECK_FALSE(manager.heard_from(server.pid()));
+    write_file(go, "");
+    CHECK(server.process().wait(soon) == ExitStatus{0, 0});
+    ::kill(fresh, SIGTERM);
+    CHECK(wait_for([] { return adopted().empty(); }, soon));
+}
+
 TEST_CASE("upgrade: TERM is carried out when the new server is ready", "[upgrade]")
 {
     SlowUpgrade upgrade;
