@@ -170,7 +170,7 @@ void Arbiter::sleep()
     if (::poll(set.data(), set.size(), poll_timeout(until, now)) > 0)
         for (const auto& [service, place] : demand)
             if (set[place].revents != 0 &&
-                service->policy.wants_connections(crew_->states(*service, now)))
+                service->policy.wants_connections(now, crew_->states(*service, now)))
                 service->policy.connection_waits();
     drain_wakeup();
 }
@@ -192,7 +192,7 @@ std::vector<std::pair<Service*, std::size_t>> Arbiter::watch_demand(std::vector<
     const TimePoint now = Clock::now();
     for (const auto& service : services_) {
         if (mode_ != Mode::serving ||
-            !service->policy.wants_connections(crew_->states(*service, now)))
+            !service->policy.wants_connections(now, crew_->states(*service, now)))
             continue;
         for (const SharedListener& listener : service->listeners) {
             demand.emplace_back(service.get(), set.size());
@@ -264,7 +264,9 @@ void Arbiter::manage_workers()
 void Arbiter::spawn_workers(const std::shared_ptr<Service>& service, int count)
 {
     for (int i = 0; i < count; ++i) {
-        if (!make_room(*service))
+        const bool room = make_room(*service);
+        service->policy.has_room(room);
+        if (!room)
             return;
         if (!crew_->spawn(service)) {
             service->policy.worker_failed(Clock::now());
@@ -365,10 +367,10 @@ void Arbiter::worker_exited(const CrewMember& worker, const ExitStatus& status)
     history_.worker_ended(worker, status);
     hooks_.worker_exited(worker.service->config.name, worker.state.pid, report.requests, status);
     const bool told = worker.state.retired != never || worker.state.hurried != never;
-    const bool served = report.requests > 0 || report.busy;
-    // One that has booted may end well at any time: somebody has sent it TERM.
-    const bool failed =
-        !told && !worker.proven && !served && (!worker.state.booted || !status.clean());
+    const bool early = !told && !worker.proven;
+    // As it says. One that has booted may end well at any time: somebody has sent it TERM.
+    const bool served =
+        report.requests > 0 || report.busy || (worker.state.booted && status.clean());
     std::string text = worker.name() + " " + worker.describe_end(status);
     if (report.busy && !status.clean())
         text += " while it served " + report.request + " with " + report.script;
@@ -376,16 +378,19 @@ void Arbiter::worker_exited(const CrewMember& worker, const ExitStatus& status)
                    : worker.killed ? logging::Level::warning
                                    : logging::Level::error,
                    text);
-    if (failed)
+    if (early && served)
+        worker.service->policy.worker_ended_early(Clock::now());
+    else if (early)
         boot_failed(worker, status);
 }
 
 void Arbiter::boot_failed(const CrewMember& worker, const ExitStatus& status)
 {
     Pool& policy = worker.service->policy;
-    // A worker that ends before it has booted will not do better next time. One that was killed may
-    // have been unlucky; some seconds of it are enough.
-    const bool hopeless = !status.signalled || policy.backoff() >= patience;
+    // A worker that ends before it has booted, or hangs, will not do better next time. One that was
+    // killed by others may have been unlucky; some seconds of it are enough.
+    const bool hopeless =
+        !status.signalled || worker.state.aborted != never || policy.backoff() >= patience;
     if (!worker.state.booted && !persistent_ && hopeless && mode_ == Mode::serving) {
         const bool load = !status.signalled && status.code == exit_handler_load;
         logging::critical("[%s] %s, giving up",

@@ -10,6 +10,9 @@ namespace {
 constexpr Duration first_backoff{1'000};
 constexpr Duration last_backoff{32'000};
 
+// Workers that end early after a request, until there is a pause before the next one.
+constexpr int forgiven_ends = 5;
+
 // php-fpm's FPM_IDLE_SERVER_MAINTENANCE_HEARTBEAT.
 constexpr Duration scaling_interval{1'000};
 
@@ -99,7 +102,12 @@ Plan Pool::overdue(TimePoint now, std::span<const WorkerState> workers) const
 
 bool Pool::settled(std::span<const WorkerState> workers) const
 {
-    return booted(workers) >= target_;
+    const int ready = booted(workers);
+    if (ready >= target_)
+        return true;
+    const bool all_there_can_be =
+        !room_ && ready == serving(workers) && count_of(workers, serves_still) == 0;
+    return all_there_can_be && ready > 0;
 }
 
 // --- how many -----------------------------------------------------------------------------------
@@ -207,9 +215,9 @@ void Pool::take_over(const Pool& before)
 
 // --- too few ------------------------------------------------------------------------------------
 
-bool Pool::wants_connections(std::span<const WorkerState> workers) const
+bool Pool::wants_connections(TimePoint now, std::span<const WorkerState> workers) const
 {
-    return policy_.scaling == config::Scaling::ondemand && backoff_.count() == 0 &&
+    return policy_.scaling == config::Scaling::ondemand && now >= spawn_after_ &&
            target_ < limit_ && serving(workers) >= target_ && idle(workers) == 0;
 }
 
@@ -289,6 +297,7 @@ void Pool::plan_ends(TimePoint now, const WorkerState& worker, Plan& plan) const
 
 void Pool::worker_proven()
 {
+    early_ends_ = 0;
     backoff_ = Duration{0};
     spawn_after_ = TimePoint::min();
 }
@@ -299,6 +308,16 @@ void Pool::worker_failed(TimePoint now)
         return;
     backoff_ = std::clamp(backoff_ * 2, first_backoff, last_backoff);
     spawn_after_ = now + backoff_;
+}
+
+// A request may kill its worker, and the next one is to be served at once. But it is the worker's
+// word that it had a request: when many say so the pause is short, but there is one.
+void Pool::worker_ended_early(TimePoint now)
+{
+    if (++early_ends_ <= forgiven_ends)
+        return;
+    backoff_ = std::max(backoff_, first_backoff);
+    spawn_after_ = std::max(spawn_after_, now + first_backoff);
 }
 
 }  // namespace server

@@ -101,7 +101,7 @@ public:
     int limit() const { return limit_; }    // at most
 
     // ondemand: nobody could take a connection, and a worker more may be started for it.
-    bool wants_connections(std::span<const WorkerState> workers) const;
+    bool wants_connections(TimePoint now, std::span<const WorkerState> workers) const;
     void connection_waits() { ++target_; }
 
     // All workers that there may be are busy.
@@ -110,17 +110,22 @@ public:
     bool note_full(TimePoint now);
     std::uint64_t times_full() const { return times_full_; }
 
-    // A worker has reached its main loop; it has stayed there for a while; one has ended before.
+    // A worker has reached its main loop; it has stayed there for a while; one has ended before;
+    // one has, but says that it had served.
     void worker_booted() { ever_booted_ = true; }
     void worker_proven();
     void worker_failed(TimePoint now);
+    void worker_ended_early(TimePoint now);
     bool ever_booted() const { return ever_booted_; }
     Duration backoff() const { return backoff_; }
 
     // A reload: what this pool has learned before, under another configuration.
     void take_over(const Pool& before);
-    // All that the present configuration asks for have booted: the old ones may go.
+    // All that the present configuration asks for, or as many of them as there is room for, have
+    // booted: the old ones may go.
     bool settled(std::span<const WorkerState> workers) const;
+    // Whether max_processes left room for the last worker that was to be started.
+    void has_room(bool yes) { room_ = yes; }
 
 private:
     void scale(TimePoint now, std::span<const WorkerState> workers, Plan& plan);
@@ -136,11 +141,13 @@ private:
     PoolPolicy policy_;
     int limit_;   // workers that there may be
     int target_;  // workers that are wanted
+    bool room_ = true;
     int spawn_rate_ = 1;
     TimePoint next_scaling_ = TimePoint::min();
     std::uint64_t times_full_ = 0;
     TimePoint last_full_ = TimePoint::min();
     bool ever_booted_ = false;
+    int early_ends_ = 0;  // since one has proven itself
     Duration backoff_{0};
     TimePoint spawn_after_ = TimePoint::min();
 };

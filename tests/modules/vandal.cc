@@ -34,11 +34,9 @@ void make_wakeup_block()
     }
 }
 
-}  // namespace
-
-extern "C" int tricorn_handle(FCGX_ParamArray envp, FCGX_Stream*, FCGX_Stream* out, FCGX_Stream*)
+// Answers how many pieces of shared memory there were.
+int fill_all(const char* with)
 {
-    make_wakeup_block();
     int filled = 0;
     std::FILE* maps = std::fopen("/proc/self/maps", "re");
     char line[512];
@@ -49,13 +47,29 @@ extern "C" int tricorn_handle(FCGX_ParamArray envp, FCGX_Stream*, FCGX_Stream* o
         if (std::sscanf(line, "%p-%p %7s", &begin, &end, access) != 3 ||
             std::strcmp(access, "rw-s") != 0)
             continue;
-        fill(static_cast<unsigned char*>(begin),
-             static_cast<unsigned char*>(end),
-             FCGX_GetParam("QUERY_STRING", envp));
+        fill(static_cast<unsigned char*>(begin), static_cast<unsigned char*>(end), with);
         ++filled;
     }
     if (maps != nullptr)
         std::fclose(maps);
+    return filled;
+}
+
+}  // namespace
+
+// With VANDAL_BOASTS it ends at once, and says that it has done much.
+extern "C" int tricorn_init()
+{
+    if (std::getenv("VANDAL_BOASTS") == nullptr)
+        return 0;
+    fill_all("01");
+    ::_exit(1);
+}
+
+extern "C" int tricorn_handle(FCGX_ParamArray envp, FCGX_Stream*, FCGX_Stream* out, FCGX_Stream*)
+{
+    make_wakeup_block();
+    const int filled = fill_all(FCGX_GetParam("QUERY_STRING", envp));
     FCGX_FPrintF(out, "Content-Type: text/plain\n\nfilled %d\n", filled);
     return 0;
 }

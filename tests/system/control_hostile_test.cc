@@ -161,6 +161,18 @@ TEST_CASE("control: a worker that was taken over can lie in its status and do no
     }));
 }
 
+TEST_CASE("control: workers that end and boast of what they have done are not replaced in a storm",
+          "[control]")
+{
+    const Server server({.pool = "handler = module\nmodule = " +
+                                 public_file("tests/modules/vandal.so") + "\nworkers = 1\n",
+                         .environment = {{"VANDAL_BOASTS", "1"}},
+                         .wait = false});
+    REQUIRE(wait_for([&] { return count_of(server.log(), " started") >= 5; }));
+    pause_for(Milliseconds{2'000});
+    CHECK(count_of(server.log(), " started") <= 10);
+}
+
 TEST_CASE("control: what is no request is answered by a refusal and nothing is done", "[control]")
 {
     const Server server({.global = with_control});

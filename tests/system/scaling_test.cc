@@ -3,7 +3,9 @@
 //          80024); gunicorn's max_requests_jitter.
 #include "tests/catch.h"
 #include "tests/system/support/address.h"
+#include "tests/system/support/control.h"
 #include "tests/system/support/server.h"
+#include "tests/system/support/traffic.h"
 
 #include <algorithm>
 #include <csignal>
@@ -221,6 +223,35 @@ TEST_CASE("scaling: a worker that does not boot is killed after boot_timeout", "
                    .wait = false});
     CHECK(server.wait_log("has not booted in boot_timeout", soon));
     CHECK(server.wait_log("SIGABRT", soon));
+    // Another try would hang as well.
+    CHECK(server.process().wait(soon) == ExitStatus{3, 0});
+}
+
+TEST_CASE("scaling: an ondemand pool serves on after its worker was killed early", "[scaling]")
+{
+    const Server server({.pool = "workers = 2\nscaling = ondemand\nidle_timeout = 200ms\n"});
+    for (int i = 0; i < 3; ++i) {
+        CHECK(server.serves());
+        REQUIRE(wait_for([&] { return !server.workers().empty() || server.serves(); }));
+        for (const pid_t worker : server.workers())
+            ::kill(worker, SIGKILL);
+        CHECK(wait_for([&] { return server.workers().empty(); }, soon));
+    }
+    CHECK(server.serves());
+}
+
+TEST_CASE("scaling: a reload is over when max_processes leaves no room for more", "[scaling]")
+{
+    const Setup setup{.pool = "workers = 8\nscaling = ondemand\n",
+                      .global = "max_processes = 2\n" + with_control};
+    Server server(setup);
+    Traffic traffic(server, 6);
+    REQUIRE(server.wait_log("gets no more workers", soon));
+    server.configure({.pool = setup.pool + "env.COLOUR = green\n", .global = setup.global});
+    CHECK(ctl(server, {"reload"}, Milliseconds{30'000}).status == ExitStatus{0, 0});
+    traffic.stop();
+    CHECK(traffic.lost() == 0);
+    CHECK(entry(server.act("plain&env").body(), "COLOUR") == "green");
 }
 
 // --- queue_timeout ------------------------------------------------------------------------------

@@ -212,6 +212,42 @@ TEST_CASE("pool: after a failure one worker has to boot before the others are tr
     CHECK(whole(pool, later, {&trying, 1}).spawn == 3);
 }
 
+TEST_CASE("pool: some workers that end after a request are replaced at once and many with a pause",
+          "[pool]")
+{
+    Pool pool(policy(1));
+    for (int i = 0; i < 5; ++i) {
+        pool.worker_ended_early(start);
+        CHECK(pool.plan(start, {}).spawn == 1);
+    }
+    for (int i = 0; i < 3; ++i) {
+        const TimePoint now = start + i * second;
+        pool.worker_ended_early(now);
+        CHECK(pool.plan(now + second - Duration{1}, {}).spawn == 0);
+        CHECK(pool.plan(now + second, {}).spawn == 1);
+    }
+    pool.worker_proven();
+    pool.worker_ended_early(start + 3 * second);
+    CHECK(pool.plan(start + 3 * second, {}).spawn == 1);
+}
+
+TEST_CASE("pool: a reload is over when all workers have booted that there is room for", "[pool]")
+{
+    Pool pool(policy(4));
+    std::vector<WorkerState> states = {worker(10), worker(11), worker(12)};
+    pool.has_room(false);
+    CHECK(pool.settled(states));
+    states[2].booted = false;
+    CHECK_FALSE(pool.settled(states));
+    states[2].booted = true;
+    states[0].current = false;  // goes, and makes room
+    CHECK_FALSE(pool.settled(states));
+    CHECK_FALSE(pool.settled({}));
+    pool.has_room(true);
+    states[0].current = true;
+    CHECK_FALSE(pool.settled(states));
+}
+
 TEST_CASE("pool: retiring all leaves no worker and starts none", "[pool]")
 {
     Pool pool(policy(2));
@@ -336,15 +372,15 @@ TEST_CASE("pool: an ondemand pool has no worker until a connection waits", "[poo
     Pool pool(ondemand(2));
     CHECK(is_empty(whole(pool, start, {})));
     CHECK(pool.settled({}));
-    CHECK(pool.wants_connections({}));
+    CHECK(pool.wants_connections(start, {}));
     pool.connection_waits();
-    CHECK_FALSE(pool.wants_connections({}));  // one is on its way
+    CHECK_FALSE(pool.wants_connections(start, {}));  // one is on its way
     CHECK(pool.plan(start, {}).spawn == 1);
-    CHECK_FALSE(pool.wants_connections(crew(1, 0)));
-    CHECK(pool.wants_connections(crew(1, 1)));
+    CHECK_FALSE(pool.wants_connections(start, crew(1, 0)));
+    CHECK(pool.wants_connections(start, crew(1, 1)));
     pool.connection_waits();
     CHECK(pool.plan(start, crew(1, 1)).spawn == 1);
-    CHECK_FALSE(pool.wants_connections(crew(2, 2)));  // there may be no more
+    CHECK_FALSE(pool.wants_connections(start, crew(2, 2)));  // there may be no more
     CHECK(pool.saturated(crew(2, 2)));
 }
 
@@ -370,8 +406,26 @@ TEST_CASE("pool: an ondemand pool whose workers do not boot waits as the others 
     pool.connection_waits();
     pool.worker_failed(start);
     CHECK(pool.plan(start, {}).spawn == 0);
-    CHECK_FALSE(pool.wants_connections({}));
+    CHECK_FALSE(pool.wants_connections(start, {}));
     CHECK(pool.plan(start + second, {}).spawn == 1);
+}
+
+TEST_CASE("pool: an ondemand pool goes on after a failure though no worker lived for long",
+          "[pool]")
+{
+    Pool pool(ondemand(3));
+    pool.connection_waits();
+    pool.worker_failed(start);
+    CHECK(pool.plan(start + second, {}).spawn == 1);
+    // It has served, rested and gone before it was proven.
+    std::vector<WorkerState> workers = crew(1, 0);
+    workers[0].idle_since = start;
+    const TimePoint later = start + 20 * second;
+    CHECK(pool.plan(later, workers).retire == Retired{{100, Reason::surplus}});
+    CHECK(pool.target() == 0);
+    CHECK(pool.wants_connections(later, {}));
+    pool.connection_waits();
+    CHECK(pool.plan(later, {}).spawn == 1);
 }
 
 TEST_CASE("pool: growing and shrinking a scaling pool moves the number that there may be", "[pool]")
