@@ -243,6 +243,7 @@ void Arbiter::handle_signal(int signo)
 void Arbiter::manage_workers()
 {
     const TimePoint now = Clock::now();
+    retire_removed(now);
     for_each_service([&](const std::shared_ptr<Service>& service) {
         const Plan plan = service->policy.plan(now, crew_->states(*service, now));
         if (plan.hurried_spawn > 0)
@@ -250,8 +251,10 @@ void Arbiter::manage_workers()
                              "the wait",
                              service->config.name.c_str(),
                              plan.hurried_spawn);
-        if (mode_ == Mode::serving)
+        if (mode_ == Mode::serving) {
             spawn_workers(service, plan.spawn);
+            fall_back(*service);
+        }
         for (const Retirement& retirement : plan.retire)
             crew_->retire(retirement, now);
         for (const pid_t pid : plan.keep)
@@ -259,6 +262,36 @@ void Arbiter::manage_workers()
     });
     std::erase_if(removed_,
                   [&](const auto& service) { return crew_->states(*service, now).empty(); });
+}
+
+// A pool that was taken away, or renamed, serves where another one listens until that one serves.
+void Arbiter::retire_removed(TimePoint now)
+{
+    for (const auto& removed : removed_) {
+        const auto awaited = [&](const auto& service) {
+            return std::ranges::any_of(
+                       removed->listeners,
+                       [&](const auto& listener) { return listens_at(*service, listener); }) &&
+                   !service->policy.settled(crew_->states(*service, now));
+        };
+        if (std::ranges::none_of(services_, awaited))
+            removed->policy.retire_all();
+    }
+}
+
+// While the new workers of a reload do not boot, the old ones are replaced when they end.
+void Arbiter::fall_back(Service& service)
+{
+    const std::shared_ptr<Service> previous = service.previous;
+    if (!previous)
+        return;
+    const TimePoint now = Clock::now();
+    const auto states = crew_->states(service, now);
+    if (service.policy.settled(states))
+        service.previous.reset();
+    else if (previous->policy.may_spawn(now) && !previous->listeners.empty() &&
+             service.policy.falls_back(states, previous->policy.target()))
+        spawn_workers(previous, 1);
 }
 
 void Arbiter::spawn_workers(const std::shared_ptr<Service>& service, int count)

@@ -53,7 +53,9 @@ private:
     void handle_signal(int signo);
 
     void manage_workers();
+    void retire_removed(TimePoint now);
     void spawn_workers(const std::shared_ptr<Service>& service, int count);
+    void fall_back(Service& service);
     bool make_room(Service& service);
     void look_around();
     static bool connection_waits(const Service& service);
@@ -71,11 +73,13 @@ private:
     // arbiter_commands.cc
     void reload();
     void commit(config::Loaded fresh, Services next);
+    void give_up_listeners(const Services& next);
     bool keep_unchanged(const config::Global& global, Services& next) const;
     void look_at_other_server();
     std::string upgrade();
     std::string too_early_to_stop() const;
     void give_way();
+    void take_back();
     bool successor_ended(pid_t pid, const ExitStatus& status);
     void take_over();
     void become_main();
@@ -103,7 +107,7 @@ private:
     Successor successor_;
     std::vector<ActivatedSocket> activated_;
     std::vector<SharedListener> handed_over_;  // until the old server has gone
-    std::vector<SharedListener> given_away_;   // to the new server, at the end
+    std::vector<SharedListener> given_away_;   // to the new server, but for activated ones
     Services services_;
     Services removed_;  // pools that a reload took away, until their workers are gone
     std::unique_ptr<Crew> crew_;

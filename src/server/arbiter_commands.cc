@@ -72,8 +72,8 @@ void Arbiter::commit(config::Loaded fresh, Services next)
             continue;
         if (same) {
             same->policy.take_over(service->policy);
+            same->previous = service->previous ? service->previous : service;
         } else {
-            service->policy.retire_all();
             removed_.push_back(service);
             logging::info("[%s] is no pool any more", service->config.name.c_str());
         }
@@ -82,9 +82,7 @@ void Arbiter::commit(config::Loaded fresh, Services next)
     std::erase_if(removed_, [&](const auto& service) {
         return find_service(next, service->config.name) != nullptr;
     });
-    if (successor_.running())
-        disown_unshared(services_, next);
-    close_unshared(services_, next);
+    give_up_listeners(next);
     services_ = std::move(next);
     apply_options(services_, activated_);
     loaded_ = std::move(fresh);
@@ -95,6 +93,20 @@ void Arbiter::commit(config::Loaded fresh, Services next)
     logging::info("configuration reloaded");
     if (kept)
         reopen_logs();  // as all the others do by their start
+}
+
+// Those that the next configuration does not have. The new server of an upgrade may have them
+// still.
+void Arbiter::give_up_listeners(const Services& next)
+{
+    for (const SharedListener& listener : given_away_)
+        if (!shares(next, listener))
+            listener->disown();
+    for (const CrewMember& worker : crew_->members())
+        for (const SharedListener& listener : worker.service->listeners)
+            if (!shares(next, listener))
+                send(worker.channel.get(), Message::last, listener->fd());
+    close_unshared(services_, next);
 }
 
 // Pools that are as before keep their workers, with all that these have in hand. When nothing has
@@ -153,16 +165,17 @@ std::string Arbiter::upgrade()
     std::vector<HandedSocket> sockets;
     for (const ActivatedSocket& socket : activated_)
         sockets.push_back({socket.listener->fd(), socket.name});
-    for (const SharedListener& listener : listeners_of(services_)) {
-        const auto is_listener = [&](const ActivatedSocket& socket) {
-            return socket.listener == listener;
-        };
-        if (std::none_of(activated_.begin(), activated_.end(), is_listener))
-            sockets.push_back({listener->fd(), handed_name(*listener)});
-    }
+    given_away_ = listeners_of(services_);
+    std::erase_if(given_away_, [&](const SharedListener& listener) {
+        return std::ranges::find(activated_, listener, &ActivatedSocket::listener) !=
+               activated_.end();
+    });
+    for (const SharedListener& listener : given_away_)
+        sockets.push_back({listener->fd(), handed_name(*listener)});
     try {
         successor_.start(loaded_.invocation, sockets, daemon_.detached());
     } catch (const std::exception& error) {
+        given_away_.clear();
         return error.what();
     }
     logging::info("the new server is process %d", successor_.pid());
@@ -180,13 +193,23 @@ std::string Arbiter::too_early_to_stop() const
 // The new server goes on with what was this one's.
 void Arbiter::give_way()
 {
-    given_away_ = listeners_of(services_);
     for (const SharedListener& listener : given_away_)
         listener->disown();
     net::notify::main_pid(successor_.pid());
     successor_.tell_main();
     next_watchdog_ = never;  // it is the new one's from now on
     logging::info("leaving it to the new server, process %d", successor_.pid());
+}
+
+// The new server has ended, what was given to it is this one's alone.
+void Arbiter::take_back()
+{
+    for (const SharedListener& listener : given_away_) {
+        listener->claim();
+        if (!shares(services_, listener))
+            listener->unlink_if_ours();
+    }
+    given_away_.clear();
 }
 
 // The reaper asks whether this child was the new server.
@@ -196,16 +219,14 @@ bool Arbiter::successor_ended(pid_t pid, const ExitStatus& status)
         return false;
     if (mode_ == Mode::serving && !stop_waits_) {
         logging::info("this server goes on");
+        take_back();
         for (const auto& service : services_)
             if (service->policy.limit() == 0)  // WINCH had left it to the new one
                 service->policy.resize(service->config.workers);
         return true;
     }
     logging::error("no server is left when this one has stopped");
-    for (const SharedListener& listener : given_away_) {
-        listener->claim();
-        listener->unlink_if_ours();
-    }
+    take_back();
     return true;
 }
 
@@ -335,8 +356,7 @@ void Arbiter::stop(bool graceful)
             give_way();
         close_unshared(services_, {});
         activated_.clear();
-        for (const auto& service : services_)
-            service->policy.retire_all();
+        for_each_service([](const auto& service) { service->policy.retire_all(); });
         mode_ = Mode::draining;
         set_process_title(stopping_title);
         logging::info("stopping %s", text::counted(crew_->size(), "worker").c_str());

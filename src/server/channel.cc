@@ -48,6 +48,11 @@ UniqueFd descriptor_of(const msghdr& message)
     return UniqueFd(fd);
 }
 
+bool takes_descriptor(Message kind)
+{
+    return kind == Message::error_log || kind == Message::access_log || kind == Message::last;
+}
+
 }  // namespace
 
 void send(int channel, Message kind, int fd) noexcept
@@ -78,9 +83,8 @@ std::optional<ChannelMessage> receive(int channel) noexcept
     if (::recvmsg(channel, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != 1)
         return std::nullopt;
     ChannelMessage received{static_cast<Message>(tag), descriptor_of(message)};
-    const bool log = tag == 'E' || tag == 'A';
-    if ((message.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) != 0 || (!log && tag != 'S') ||
-        (log && !received.fd))
+    const bool known = received.fd ? takes_descriptor(received.kind) : tag == 'S';
+    if (!known || (message.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) != 0)
         return std::nullopt;
     return received;
 }

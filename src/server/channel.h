@@ -17,11 +17,12 @@ enum class Message : char {
     error_log = 'E',   // with its new descriptor
     access_log = 'A',  // likewise
     stay = 'S',        // the worker has asked to be replaced: others go first
+    last = 'L',        // with a listener: nobody else will serve those who wait there
 };
 
 struct ChannelMessage {
     Message kind;
-    UniqueFd fd;  // of a log
+    UniqueFd fd;  // of a log or listener
 };
 
 // first: the arbiter's end; second: the worker's.

@@ -110,6 +110,11 @@ bool Pool::settled(std::span<const WorkerState> workers) const
     return all_there_can_be && ready > 0;
 }
 
+bool Pool::falls_back(std::span<const WorkerState> workers, int wanted) const
+{
+    return backoff_.count() > 0 && booted(workers) + count_of(workers, serves_still) < wanted;
+}
+
 // --- how many -----------------------------------------------------------------------------------
 
 void Pool::scale(TimePoint now, std::span<const WorkerState> workers, Plan& plan)
@@ -164,7 +169,7 @@ void Pool::plan_count(TimePoint now, std::span<const WorkerState> workers, Plan&
     const int leaving = static_cast<int>(workers.size()) - count - old;
     if (backoff_.count() == 0 && old == 0)
         plan.spawn = std::max(0, target_ - count);
-    else if (count < target_ && now >= spawn_after_ && !trying && (old == 0 || leaving == 0))
+    else if (count < target_ && may_spawn(now) && !trying && (old == 0 || leaving == 0))
         plan.spawn = 1;  // one has to boot before the next is tried
     // Those go first that do the least: idle for the longest time, else the oldest.
     std::sort(current.begin(), current.end(), [](const WorkerState* a, const WorkerState* b) {
@@ -185,8 +190,9 @@ void Pool::plan_old(std::span<const WorkerState> workers, Plan& plan) const
     for (const WorkerState& worker : workers) {
         if (worker.current || !serves(worker))
             continue;
-        // One that has not booted is no help, and its successor boots already.
-        if (!worker.booted || left-- <= 0)
+        // One that has not booted is no help, when its successor boots already.
+        const bool late = !worker.booted && backoff_.count() == 0;
+        if (late || left-- <= 0)
             plan.retire.push_back({worker.pid, Reason::reload});
     }
 }
@@ -217,8 +223,8 @@ void Pool::take_over(const Pool& before)
 
 bool Pool::wants_connections(TimePoint now, std::span<const WorkerState> workers) const
 {
-    return policy_.scaling == config::Scaling::ondemand && now >= spawn_after_ &&
-           target_ < limit_ && serving(workers) >= target_ && idle(workers) == 0;
+    return policy_.scaling == config::Scaling::ondemand && may_spawn(now) && target_ < limit_ &&
+           serving(workers) >= target_ && idle(workers) == 0;
 }
 
 bool Pool::saturated(std::span<const WorkerState> workers) const

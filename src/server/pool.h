@@ -124,6 +124,9 @@ public:
     // All that the present configuration asks for, or as many of them as there is room for, have
     // booted: the old ones may go.
     bool settled(std::span<const WorkerState> workers) const;
+    // New workers do not boot, and of the configuration before there are fewer than `wanted`.
+    bool falls_back(std::span<const WorkerState> workers, int wanted) const;
+    bool may_spawn(TimePoint now) const { return now >= spawn_after_; }
     // Whether max_processes left room for the last worker that was to be started.
     void has_room(bool yes) { room_ = yes; }
 

@@ -34,14 +34,6 @@ PoolPolicy policy_of(const config::Pool& pool)
     return policy;
 }
 
-bool shares(const Services& services, const SharedListener& listener)
-{
-    return std::any_of(services.begin(), services.end(), [&](const auto& service) {
-        const auto& all = service->listeners;
-        return std::find(all.begin(), all.end(), listener) != all.end();
-    });
-}
-
 SharedListener find_listener(const std::vector<SharedListener>& open, const net::Address& address)
 {
     for (const SharedListener& listener : open)
@@ -135,6 +127,17 @@ Service::Service(config::Pool pool, std::vector<SharedListener> sockets)
       files(config), access_log(config.access_log_format, config.access_log),
       policy(policy_of(config))
 {
+}
+
+bool listens_at(const Service& service, const SharedListener& listener)
+{
+    return std::ranges::find(service.listeners, listener) != service.listeners.end();
+}
+
+bool shares(const Services& services, const SharedListener& listener)
+{
+    return std::ranges::any_of(services,
+                               [&](const auto& service) { return listens_at(*service, listener); });
 }
 
 std::optional<net::Backlog> backlog_of(const Service& service)
@@ -236,23 +239,17 @@ void apply_options(const Services& services, const std::vector<ActivatedSocket>&
         }
 }
 
-void disown_unshared(const Services& before, const Services& after) noexcept
-{
-    for (const auto& service : before)
-        for (const SharedListener& listener : service->listeners)
-            if (!shares(after, listener))
-                listener->disown();
-}
-
 void close_unshared(const Services& before, const Services& after) noexcept
 {
     for (const auto& service : before) {
         if (std::find(after.begin(), after.end(), service) != after.end())
             continue;
-        for (const SharedListener& listener : service->listeners)
-            if (!shares(after, listener))
-                listener->unlink_if_ours();
-        service->listeners.clear();
+        std::erase_if(service->listeners, [&](const SharedListener& listener) {
+            if (shares(after, listener))
+                return false;
+            listener->unlink_if_ours();
+            return true;
+        });
     }
 }
 

@@ -46,6 +46,7 @@ struct Service {
     OpenedFiles files;
     AccessLog access_log;
     Pool policy;
+    std::shared_ptr<Service> previous;  // the configuration that serves until this one does
     TimePoint room_warning_after = TimePoint::min();  // that max_processes leaves it no worker
 };
 
@@ -53,6 +54,10 @@ using Services = std::vector<std::shared_ptr<Service>>;
 
 // The one of the pool with this name; empty: there is none.
 std::shared_ptr<Service> find_service(const Services& services, std::string_view pool);
+
+// Whether it, or one of them, has this listener.
+bool listens_at(const Service& service, const SharedListener& listener);
+bool shares(const Services& services, const SharedListener& listener);
 
 // What waits for a worker at all its sockets together; empty: the kernel does not tell.
 std::optional<net::Backlog> backlog_of(const Service& service);
@@ -85,9 +90,6 @@ std::vector<SharedListener> listeners_of(const Services& services);
 // Backlog, mode, owner and group of the sockets as the pools say now. What fails is logged.
 void apply_options(const Services& services,
                    const std::vector<ActivatedSocket>& activated) noexcept;
-
-// The socket files of `before` that `after` does not share are somebody else's from now on.
-void disown_unshared(const Services& before, const Services& after) noexcept;
 
 // Closes the sockets of `before` that `after` does not share, and removes their files. Services
 // that are in both stay as they are.

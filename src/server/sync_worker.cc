@@ -3,9 +3,11 @@
 #include "base/error.h"
 #include "handler/reply.h"
 #include "log/log.h"
+#include "net/backlog.h"
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <span>
 #include <system_error>
 
@@ -102,6 +104,7 @@ void SyncWorker::run()
         }
         take_signals();
     }
+    take_messages();
     if (!stopping_)
         accept_last();
     stop_accepting();
@@ -134,6 +137,20 @@ void SyncWorker::accept_last()
     for (const auto& listener : setup_.listeners)
         if (woken_.contains(listener->fd()))
             accept_one(*listener);
+    for (const net::Listener& listener : last_)
+        accept_waiting(listener);
+}
+
+// Those that wait now: the address is given up, but clients may go on coming.
+void SyncWorker::accept_waiting(const net::Listener& listener)
+{
+    const auto backlog = net::backlog_of(listener.fd());
+    for (unsigned left = backlog ? backlog->waiting : UINT_MAX; left > 0 && !stopping_; --left) {
+        notify(Clock::now());
+        if (!accept_one(listener))
+            return;
+        take_signals();
+    }
 }
 
 bool SyncWorker::accept_one(const net::Listener& listener)

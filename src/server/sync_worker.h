@@ -38,6 +38,7 @@ private:
 
     bool accept_all();
     void accept_last();
+    void accept_waiting(const net::Listener& listener);
     bool accept_one(const net::Listener& listener);
     void await_turn();
     void pause_accepting();

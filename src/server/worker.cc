@@ -178,6 +178,7 @@ void Worker::take_messages()
         case Message::error_log: logging::adopt(std::move(message->fd)); break;
         case Message::access_log: setup_.access_log.adopt(std::move(message->fd)); break;
         case Message::stay: asking_ = false; break;
+        case Message::last: last_.push_back(net::Listener::adopt(std::move(message->fd))); break;
         }
     }
     // The arbiter is gone: an end that is always readable would keep the worker awake.

@@ -78,9 +78,10 @@ protected:
     WorkerSetup setup_;
     std::unique_ptr<SignalQueue> signals_;
     std::unique_ptr<handler::Handler> handler_;
-    bool asking_ = false;    // has asked to be replaced, and waits for the answer
-    bool retiring_ = false;  // accept nothing any more, finish what is there
-    bool stopping_ = false;  // end what is there, too
+    std::vector<net::Listener> last_;  // given up: whoever waits there is for the retiring workers
+    bool asking_ = false;              // has asked to be replaced, and waits for the answer
+    bool retiring_ = false;            // accept nothing any more, finish what is there
+    bool stopping_ = false;            // end what is there, too
 
 private:
     void close_what_is_not_ours() const;

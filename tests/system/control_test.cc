@@ -227,6 +227,12 @@ TEST_CASE("control: a reload whose workers do not boot fails and the old ones se
     CHECK_THAT(status_of(server)["reload_error"].get<std::string>(),
                Contains("[www] new workers do not boot: process ") &&
                    Contains("exited with status 4"));
+    // Also when they die.
+    for (int i = 0; i < 3; ++i) {
+        for (const json& worker : status_of(server)["pools"][0]["workers"])
+            ::kill(worker["pid"], SIGKILL);
+        CHECK(server.ask(server.get("hello")).status() == 200);
+    }
     server.configure({.global = with_control});
     CHECK(ctl(server, {"reload"}).status == ok);
     CHECK(status_of(server)["reloads"] == 1);

@@ -2,10 +2,12 @@
 // Source   gunicorn HUP; unicorn t/reload-bad-config.t.
 #include "tests/catch.h"
 #include "tests/system/support/address.h"
+#include "tests/system/support/control.h"
 #include "tests/system/support/server.h"
 
 #include <algorithm>
 #include <csignal>
+#include <list>
 #include <string>
 
 #include <sys/stat.h>
@@ -184,6 +186,62 @@ TEST_CASE("reload: pools are added and removed", "[reload]")
     CHECK(server.wait_workers(2));
     CHECK(wait_for([&] { return !exists(server.directory() / "second"); }));
     CHECK(server.serves());
+}
+
+TEST_CASE("reload: connections that wait at an address that is given up are answered", "[reload]")
+{
+    const bool tcp = GENERATE(false, true);
+    const bool pool_goes = GENERATE(false, true);
+    INFO((tcp ? "TCP" : "Unix") << (pool_goes ? ", with its pool" : ""));
+    Server server;
+    const std::string user = is_root() ? std::string("user = ") + pool_user() + "\n" : "";
+    const std::string section = "[second]\nworkers = 1\nroot = " + server.root() + "\n" + user;
+    const auto serves_at = [&](const std::string& address) {
+        return accepts(address) && server.serves_at(address);
+    };
+    const std::string old = tcp ? free_address() : "unix:" + server.directory() / "old";
+    server.configure({.more = section + "bind = " + old + "\n"});
+    server.signal(SIGHUP);
+    REQUIRE(wait_for([&] { return serves_at(old); }));
+    const std::string go = server.directory() / "go";
+    std::list<FastcgiClient> clients;
+    for (int i = 0; i < 6; ++i) {
+        clients.emplace_back(old);
+        clients.back().send(
+            server.get("act", "plain&out=begun&wait=" + encode(go) + "&out=done").bytes());
+    }
+    REQUIRE(clients.front().wait_for_output("begun"));
+    const std::string next = "unix:" + server.directory() / "next";
+    server.configure({.more = pool_goes ? "" : section + "bind = " + next + "\n"});
+    server.signal(SIGHUP);
+    if (pool_goes)
+        REQUIRE(server.wait_log("[second] is no pool any more"));
+    else
+        REQUIRE(wait_for([&] { return serves_at(next); }));
+    write_file(go, "");
+    for (FastcgiClient& client : clients)
+        CHECK(client.wait_for_output("done"));
+    CHECK(wait_for([&] { return !accepts(old); }));
+}
+
+TEST_CASE("reload: a pool that is renamed serves under its old name until the new one does",
+          "[reload]")
+{
+    Server server({.global = with_control});
+    REQUIRE(server.serves());
+    const auto renamed = [&](const std::string& settings) {
+        std::string text = server.configuration_text({.pool = settings, .global = with_control});
+        text.replace(text.find("[www]"), 5, "[web]");
+        write_file(server.configuration(), text);
+        return ctl(server, {"reload"}, Milliseconds{30'000}).status;
+    };
+    const auto old = server.workers();
+    CHECK(renamed("handler = module\nmodule = " + public_file("tests/modules/init_fails.so") +
+                  "\n") == ExitStatus{1, 0});
+    CHECK(server.serves());
+    CHECK(renamed("env.COLOUR = green\n") == ExitStatus{0, 0});
+    CHECK(wait_replaced(server, old));
+    CHECK(entry(server.act("plain&env").body(), "COLOUR") == "green");
 }
 
 TEST_CASE("reload: an idle kept connection is closed cleanly or still good", "[reload]")

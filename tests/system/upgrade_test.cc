@@ -321,6 +321,39 @@ TEST_CASE("upgrade: a socket file that was lost meanwhile comes back by a reload
     CHECK(wait_for([] { return adopted().empty(); }, soon));
 }
 
+TEST_CASE("upgrade: a socket that only the old server has goes with it", "[upgrade]")
+{
+    Upgrade upgrade;
+    const std::string more = upgrade.server.directory() / "more";
+    const std::string global = "pid = " + upgrade.path + "\n";
+    upgrade.server.configure({.pool = "bind = unix:" + more + "\n", .global = global});
+    upgrade.server.signal(SIGHUP);
+    REQUIRE(
+        wait_for([&] { return exists(more) && upgrade.server.serves_at("unix:" + more); }, soon));
+    upgrade.server.configure({.global = global});
+    CHECK(upgrade.server.stop(SIGTERM, soon) == ExitStatus{0, 0});
+    CHECK_FALSE(exists(more));
+    CHECK(upgrade.server.serves());
+    ::kill(upgrade.fresh, SIGTERM);
+    CHECK(wait_for([] { return adopted().empty(); }, soon));
+}
+
+TEST_CASE("upgrade: a socket that the old server gave up goes when the upgrade is taken back",
+          "[upgrade]")
+{
+    Upgrade upgrade;
+    const std::string more = upgrade.server.directory() / "more";
+    upgrade.server.configure(
+        {.pool = "bind = unix:" + more + "\n", .global = "pid = " + upgrade.path + "\n"});
+    upgrade.server.signal(SIGHUP);
+    REQUIRE(
+        wait_for([&] { return exists(more) && upgrade.server.serves_at("unix:" + more); }, soon));
+    CHECK(upgrade.server.serves());  // by the new one, which has it still
+    ::kill(upgrade.fresh, SIGTERM);
+    CHECK(wait_for([&] { return !exists(upgrade.server.socket()); }, soon));
+    CHECK(upgrade.server.serves_at("unix:" + more));
+}
+
 TEST_CASE("upgrade: the new configuration's mode of the socket holds at the end", "[upgrade]")
 {
     Upgrade upgrade;

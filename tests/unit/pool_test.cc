@@ -165,6 +165,23 @@ TEST_CASE("pool: old workers serve until all new ones have booted", "[pool]")
     CHECK(whole(pool, start, states).retire == Retired{{10, Reason::reload}, {11, Reason::reload}});
 }
 
+TEST_CASE("pool: old workers are replaced while new ones do not boot", "[pool]")
+{
+    Pool pool(policy(2));
+    std::vector<WorkerState> states = {worker(10)};
+    states[0].current = false;
+    CHECK_FALSE(pool.falls_back(states, 2));  // the new ones have not been tried
+    pool.worker_failed(start);
+    CHECK(pool.falls_back(states, 2));
+    states.push_back(worker(11));
+    states[1].current = false;
+    states[1].booted = false;
+    CHECK_FALSE(pool.falls_back(states, 2));
+    CHECK(pool.plan(start, states).retire.empty());
+    pool.worker_proven();
+    CHECK(pool.plan(start, states).retire == Retired{{11, Reason::reload}});
+}
+
 TEST_CASE("pool: workers of an old configuration are not counted for the new one", "[pool]")
 {
     Pool pool(policy(2));
