@@ -167,9 +167,11 @@ void Pool::plan_count(TimePoint now, std::span<const WorkerState> workers, Plan&
     const bool trying = booted(workers) < count;
     const int old = policy_.rolling ? count_of(workers, serves_still) : 0;
     const int leaving = static_cast<int>(workers.size()) - count - old;
+    // In a rolling reload the one that is replaced has to be gone before the next one is started.
+    const bool turn = old == 0 || (leaving == 0 && count + old <= target_);
     if (backoff_.count() == 0 && old == 0)
         plan.spawn = std::max(0, target_ - count);
-    else if (count < target_ && may_spawn(now) && !trying && (old == 0 || leaving == 0))
+    else if (count < target_ && may_spawn(now) && !trying && turn)
         plan.spawn = 1;  // one has to boot before the next is tried
     // Those go first that do the least: idle for the longest time, else the oldest.
     std::sort(current.begin(), current.end(), [](const WorkerState* a, const WorkerState* b) {

@@ -580,6 +580,7 @@ TEST_CASE("pool: a rolling reload replaces one worker after the other", "[pool]"
         workers.back().booted = true;
         plan = pool.plan(start, workers);
         REQUIRE(plan.retire.size() == 1);
+        CHECK(plan.spawn == 0);
         const auto leaving =
             std::find_if(workers.begin(), workers.end(), [&](const WorkerState& each) {
                 return each.pid == plan.retire[0].pid;
