@@ -1,17 +1,15 @@
 #include "base/pid_file.h"
 
 #include "base/error.h"
-#include "base/unique_fd.h"
 
 #include <cerrno>
 #include <climits>
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <utility>
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,58 +26,74 @@ pid_t read_pid(const std::string& path)
     return pid > 0 && pid <= INT_MAX ? static_cast<pid_t>(pid) : 0;
 }
 
-// "4711 (name) Z 1 ...": the parent has not taken notice yet of a server that was killed.
-bool is_zombie(pid_t pid)
+// A running server holds the lock, whatever number is in the file: numbers are given again.
+bool lock(const UniqueFd& file)
 {
-    const UniqueFd file(
-        ::open(("/proc/" + std::to_string(pid) + "/stat").c_str(), O_RDONLY | O_CLOEXEC));
-    char text[256] = {};
-    if (!file || ::read(file.get(), text, sizeof text - 1) <= 0)
-        return false;
-    const char* const name_end = std::strrchr(text, ')');
-    return name_end != nullptr && std::strncmp(name_end, ") Z", 3) == 0;
+    return ::flock(file.get(), LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
 }
 
-bool alive(pid_t pid)
+// The file that is there already, locked while this one takes its place; empty: there is none.
+UniqueFd take_stale(const std::string& path)
 {
-    return (::kill(pid, 0) == 0 || errno == EPERM) && !is_zombie(pid);
+    UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    if (!file && errno != ENOENT)
+        throw_errno("pid file " + path);
+    if (file && !lock(file))
+        throw StartError(exit_failure,
+                         "already running as process " + std::to_string(read_pid(path)) +
+                             ", which holds the pid file " + path);
+    return file;
+}
+
+// Complete, but under another name: others may read a pid file at any moment.
+UniqueFd write_draft(std::string& path, pid_t pid)
+{
+    UniqueFd file(::mkostemp(path.data(), O_CLOEXEC));
+    if (!file)
+        return file;
+    const std::string text = std::to_string(pid) + "\n";
+    const bool written =
+        ::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
+    if (!written || ::fchmod(file.get(), 0644) != 0 || !lock(file)) {
+        const int error = errno;
+        ::unlink(path.c_str());
+        errno = error;
+        file.reset();
+    }
+    return file;
 }
 
 }  // namespace
 
 PidFile::PidFile(std::string path) : path_(std::move(path)), owner_(::getpid())
 {
-    const pid_t other = read_pid(path_);
-    if (other != 0 && other != owner_ && alive(other)) {
-        const std::string text = "already running as process " + std::to_string(other) +
-                                 " (or the pid file " + path_ + " is stale: remove it then)";
-        throw StartError(exit_failure, text);
-    }
-    // Under its name the file is always complete: others may read it at any moment.
-    std::string draft = path_ + ".XXXXXX";
-    const UniqueFd file(::mkostemp(draft.data(), O_CLOEXEC));
-    if (!file)
-        throw_errno("pid file " + path_);
-    const std::string text = std::to_string(owner_) + "\n";
-    const bool written =
-        ::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
-    if (!written || ::fchmod(file.get(), 0644) != 0 ||
-        ::rename(draft.c_str(), path_.c_str()) != 0) {
+    for (;;) {
+        const UniqueFd stale = take_stale(path_);
+        std::string draft = path_ + ".XXXXXX";
+        lock_ = write_draft(draft, owner_);
+        if (!lock_)
+            throw_errno("pid file " + path_);
+        const unsigned how = stale ? 0 : RENAME_NOREPLACE;
+        if (::renameat2(AT_FDCWD, draft.c_str(), AT_FDCWD, path_.c_str(), how) == 0)
+            return;
         const int error = errno;
         ::unlink(draft.c_str());
         errno = error;
-        throw_errno("pid file " + path_);
+        if (error != EEXIST)  // else another server was faster
+            throw_errno("pid file " + path_);
     }
 }
 
 PidFile::PidFile(PidFile&& other) noexcept
-    : path_(std::move(other.path_)), owner_(std::exchange(other.owner_, 0))
+    : path_(std::move(other.path_)), lock_(std::move(other.lock_)),
+      owner_(std::exchange(other.owner_, 0))
 {
 }
 
 PidFile& PidFile::operator=(PidFile&& other) noexcept
 {
     std::swap(path_, other.path_);
+    std::swap(lock_, other.lock_);
     std::swap(owner_, other.owner_);
     return *this;
 }

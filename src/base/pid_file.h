@@ -1,8 +1,12 @@
-// pid_file.h - the arbiter's pid file: written whole or not at all, never taken from a live server.
+// pid_file.h - the arbiter's pid file: written whole or not at all, and locked for as long as the
+// server lives, so that it is never taken from a live one, nor left to a process that has its
+// number.
 // Errors   throws StartError when another server holds the file, std::system_error otherwise.
 // Owner    the arbiter. The file is removed with the object if it still names this process.
-// Source   gunicorn's pidfile.py.
+// Source   gunicorn's pidfile.py; flock(2).
 #pragma once
+
+#include "base/unique_fd.h"
 
 #include <string>
 
@@ -23,5 +27,6 @@ public:
 
 private:
     std::string path_;
+    UniqueFd lock_;
     pid_t owner_ = 0;
 };

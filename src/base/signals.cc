@@ -22,12 +22,15 @@ SignalQueue::SignalQueue(std::initializer_list<int> signals)
         throw_errno("signalfd");
 }
 
-std::optional<int> SignalQueue::next() noexcept
+std::optional<Signal> SignalQueue::next() noexcept
 {
     signalfd_siginfo info{};
     if (::read(fd_.get(), &info, sizeof info) != sizeof info)
         return std::nullopt;
-    return static_cast<int>(info.ssi_signo);
+    const bool sent = info.ssi_code == SI_USER || info.ssi_code == SI_QUEUE;
+    return Signal{static_cast<int>(info.ssi_signo),
+                  sent ? static_cast<pid_t>(info.ssi_pid) : 0,
+                  sent ? info.ssi_uid : 0};
 }
 
 void reset_signals() noexcept

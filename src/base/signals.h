@@ -9,6 +9,14 @@
 #include <initializer_list>
 #include <optional>
 
+#include <sys/types.h>
+
+struct Signal {
+    int number = 0;
+    pid_t sender = 0;  // 0: the kernel, a terminal, or another process namespace
+    uid_t user = 0;    // the sender's
+};
+
 class SignalQueue {
 public:
     // Blocks these signals, and these only, for the calling process.
@@ -17,7 +25,7 @@ public:
     int fd() const { return fd_.get(); }  // readable when a signal waits
 
     // The next signal; nullopt when none waits. Signals of one kind may have been merged.
-    std::optional<int> next() noexcept;
+    std::optional<Signal> next() noexcept;
 
 private:
     UniqueFd fd_;

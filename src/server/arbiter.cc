@@ -44,6 +44,14 @@ logging::Target log_target(const config::Global& global, bool detached)
     return target;
 }
 
+std::string sender_of(const Signal& signal)
+{
+    if (signal.sender == 0)
+        return "";
+    return " from process " + std::to_string(signal.sender) + ", user " +
+           std::to_string(signal.user);
+}
+
 std::string describe_full(const Service& service)
 {
     const int workers = service.policy.limit();
@@ -102,9 +110,9 @@ void Arbiter::start()
     for (const std::string& warning : loaded_.warnings)
         logging::warning("%s", warning.c_str());
     logging::info("tricorn " PACKAGE_VERSION " starts, process %d", ::getpid());
+    init_signals();  // first: whoever reads the pid file may send one
     pid_file_ = make_pid_file(loaded_.config.global);
     hooks_.configure(loaded_.config.global);
-    init_signals();
     const std::string& control = loaded_.config.global.control;
     control_.use(control, control_.prepare(control));
     create_listeners();
@@ -204,16 +212,17 @@ std::vector<std::pair<Service*, std::size_t>> Arbiter::watch_demand(std::vector<
 
 void Arbiter::take_signals()
 {
-    while (const auto signo = signals_->next())
-        handle_signal(*signo);
+    while (const auto signal = signals_->next())
+        handle_signal(*signal);
 }
 
 // As SIGNALS in tricorn(8).
-void Arbiter::handle_signal(int signo)
+void Arbiter::handle_signal(const Signal& signal)
 {
+    const int signo = signal.number;
     const bool noise = signo == SIGCHLD || (signo == SIGWINCH && !daemon_.detached());
     logging::write(noise ? logging::Level::debug : logging::Level::info,
-                   "received " + signal_name(signo));
+                   "received " + signal_name(signo) + sender_of(signal));
     switch (signo) {
     case SIGCHLD: reap_workers(); break;
     case SIGTERM: terminate(); break;

@@ -50,7 +50,7 @@ private:
     void sleep();
     void drain_wakeup() const;
     void take_signals();
-    void handle_signal(int signo);
+    void handle_signal(const Signal& signal);
 
     void manage_workers();
     void retire_removed(TimePoint now);

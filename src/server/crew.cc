@@ -195,9 +195,10 @@ void Crew::note_booted(TimePoint now)
 
 void Crew::forgive_pause(TimePoint now)
 {
-    const auto pause = now - std::exchange(last_round_, now);
-    if (pause <= longest_round)
+    const TimePoint last = std::exchange(last_round_, now);
+    if (last == TimePoint::min() || now - last <= longest_round)
         return;
+    const auto pause = now - last;
     logging::warning("the server stood still for %.1f s", seconds_between(now - pause, now));
     awake_since_ = now;
     for (CrewMember& member : members_) {

@@ -85,7 +85,7 @@ private:
     const int wakeup_;
     const bool daemon_;
     oom::Watch oom_kills_;
-    TimePoint last_round_ = Clock::now();
+    TimePoint last_round_ = TimePoint::min();
     TimePoint awake_since_ = TimePoint::min();
     std::list<CrewMember> members_;
 };

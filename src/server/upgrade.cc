@@ -236,8 +236,8 @@ int Successor::mind(SignalQueue& signals)
         pollfd entry{signals.fd(), POLLIN, 0};
         ::poll(&entry, 1, -1);
         std::vector<int> to_hand_on;
-        while (const auto signo = signals.next())
-            to_hand_on.push_back(*signo);
+        while (const auto signal = signals.next())
+            to_hand_on.push_back(signal->number);
         if (const auto exit_code = reap_servers())
             return *exit_code;
         // Only now: the server that they were for may have given way to another one.

@@ -161,8 +161,8 @@ bool Worker::admits(int connection, bool tcp)
 
 void Worker::take_signals()
 {
-    while (const auto signo = signals_->next()) {
-        switch (*signo) {
+    while (const auto signal = signals_->next()) {
+        switch (signal->number) {
         case SIGTERM: retiring_ = true; break;
         case SIGINT:
         case SIGQUIT: retiring_ = stopping_ = true; break;

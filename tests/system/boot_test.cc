@@ -125,9 +125,58 @@ TEST_CASE("boot: a stale pid file is replaced", "[process]")
 {
     const TempDir directory;
     const std::string path = directory / "tricorn.pid";
-    write_file(path, "4194303\n");
+    // No process has this number; the other one is no server.
+    write_file(path, GENERATE(std::string("4194303\n"), std::to_string(::getpid()) + "\n"));
     const Server server({.global = "pid = " + path + "\n"});
     CHECK(pid_in(path) == server.pid());
+}
+
+TEST_CASE("boot: a pid file of a server that was killed is replaced at once", "[process]")
+{
+    const TempDir directory;
+    const Setup setup{.global = "pid = " + (directory / "tricorn.pid") + "\n"};
+    Server server(setup);
+    for (int i = 0; i < 3; ++i) {
+        REQUIRE(server.serves());
+        server.process().kill();
+        server.start(setup);
+        CHECK(pid_in(directory / "tricorn.pid") == server.pid());
+    }
+}
+
+TEST_CASE("boot: a signal that comes as soon as there is a pid file is obeyed", "[process]")
+{
+    if (!has_program("strace") || is_sanitized())
+        SKIP_TEST("needs strace, and a server without a sanitizer");
+    const TempDir directory;
+    const std::string path = directory / "tricorn.pid";
+    const Server configured({.global = "pid = " + path + "\n", .wait = false});
+    Command command;
+    command.arguments = {"strace",
+                         "-f",
+                         "-o",
+                         "/dev/null",
+                         "-e",
+                         "inject=renameat2:delay_exit=500000",
+                         binary(),
+                         "-c",
+                         configured.configuration(),
+                         "-b",
+                         "unix:" + (directory / "s"),
+                         "--pid",
+                         directory / "second.pid"};
+    command.err = directory / "log";
+    Process strace(command);
+    REQUIRE(wait_for([&] { return pid_in(directory / "second.pid") != 0; }));
+    const pid_t server = pid_in(directory / "second.pid");
+    ::kill(server, SIGHUP);
+    CHECK(wait_for(
+        [&] { return read_file(directory / "log").find(": ready") != std::string::npos; }));
+    CHECK(read_file(directory / "log")
+              .find("received SIGHUP from process " + std::to_string(::getpid()) + ", user ") !=
+          std::string::npos);
+    ::kill(server, SIGTERM);
+    CHECK(strace.wait() == ExitStatus{0, 0});
 }
 
 TEST_CASE("boot: a pid file that another process has replaced is left alone", "[process]")
