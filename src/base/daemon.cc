@@ -84,11 +84,17 @@ void Daemon::report(int exit_code) noexcept
     leave_standard_descriptors();
 }
 
-void leave_standard_descriptors() noexcept
+void redirect_to_null(int fd) noexcept
 {
     const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
-    for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (null)
         ::dup2(null.get(), fd);
+}
+
+void leave_standard_descriptors() noexcept
+{
+    for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+        redirect_to_null(fd);
 }
 
 void leave_terminal() noexcept

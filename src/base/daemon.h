@@ -29,7 +29,8 @@ private:
     UniqueFd status_;
 };
 
-// Points descriptors 0 to 2 at /dev/null, whatever they were.
+// Points descriptors at /dev/null, whatever they were: one of them, or 0 to 2.
+void redirect_to_null(int fd) noexcept;
 void leave_standard_descriptors() noexcept;
 
 // No controlling terminal any more, for this process and its children, without a session of its

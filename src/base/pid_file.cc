@@ -9,7 +9,6 @@
 #include <utility>
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -26,21 +25,28 @@ pid_t read_pid(const std::string& path)
     return pid > 0 && pid <= INT_MAX ? static_cast<pid_t>(pid) : 0;
 }
 
-// A running server holds the lock, whatever number is in the file: numbers are given again.
-bool lock(const UniqueFd& file)
+// A running server holds the lock, whatever number is in the file: numbers are given again. Of the
+// kind that children do not inherit: workers that outlive a killed server for a moment do not hold
+// it. Answers the process that has it; 0: this one.
+pid_t lock(const UniqueFd& file)
 {
-    return ::flock(file.get(), LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
+    struct flock whole {};
+    whole.l_type = F_WRLCK;
+    whole.l_whence = SEEK_SET;
+    if (::fcntl(file.get(), F_SETLK, &whole) == 0 || (errno != EAGAIN && errno != EACCES))
+        return 0;
+    return ::fcntl(file.get(), F_GETLK, &whole) == 0 && whole.l_type != F_UNLCK ? whole.l_pid : 0;
 }
 
 // The file that is there already, locked while this one takes its place; empty: there is none.
 UniqueFd take_stale(const std::string& path)
 {
-    UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    UniqueFd file(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK));
     if (!file && errno != ENOENT)
         throw_errno("pid file " + path);
-    if (file && !lock(file))
+    if (const pid_t holder = file ? lock(file) : 0; holder != 0)
         throw StartError(exit_failure,
-                         "already running as process " + std::to_string(read_pid(path)) +
+                         "already running as process " + std::to_string(holder) +
                              ", which holds the pid file " + path);
     return file;
 }
@@ -54,7 +60,7 @@ UniqueFd write_draft(std::string& path, pid_t pid)
     const std::string text = std::to_string(pid) + "\n";
     const bool written =
         ::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
-    if (!written || ::fchmod(file.get(), 0644) != 0 || !lock(file)) {
+    if (!written || ::fchmod(file.get(), 0644) != 0 || lock(file) != 0) {
         const int error = errno;
         ::unlink(path.c_str());
         errno = error;

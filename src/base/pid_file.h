@@ -3,7 +3,7 @@
 // number.
 // Errors   throws StartError when another server holds the file, std::system_error otherwise.
 // Owner    the arbiter. The file is removed with the object if it still names this process.
-// Source   gunicorn's pidfile.py; flock(2).
+// Source   gunicorn's pidfile.py; fcntl(2).
 #pragma once
 
 #include "base/unique_fd.h"

@@ -69,17 +69,19 @@ void AccessLog::send(std::string_view line)
                      static_cast<unsigned long long>(lost));
 }
 
-Result<UniqueFd, std::string> AccessLog::reopen()
+std::string AccessLog::reopen()
 {
-    if (!output_ || output_->path().empty())
-        return UniqueFd();
-    auto fd = output_->reopen();
-    if (fd)
-        return fd;
+    if (!output_ || output_->reopen())
+        return {};
     std::string problem = "cannot reopen the access log " + output_->path() +
-                          ", the old file stays in use: " + errno_text(output_->error());
+                          ", the old one stays in use: " + errno_text(output_->error());
     logging::error("%s", problem.c_str());
     return problem;
+}
+
+UniqueFd AccessLog::share() const
+{
+    return !output_ || output_->path().empty() ? UniqueFd() : output_->share();
 }
 
 void AccessLog::adopt(UniqueFd fd)

@@ -4,7 +4,6 @@
 // Owner    the arbiter, one for each pool; workers use their copy.
 #pragma once
 
-#include "base/result.h"
 #include "base/unique_fd.h"
 #include "log/access_entry.h"
 #include "log/access_format.h"
@@ -25,8 +24,9 @@ public:
     bool enabled() const noexcept { return output_.has_value(); }
     void write(const AccessEntry& entry);
 
-    // As in log.h: the arbiter opens anew and hands the descriptor on, the workers adopt it.
-    Result<UniqueFd, std::string> reopen();
+    // As in log.h: the arbiter opens anew and shares, the workers adopt.
+    std::string reopen();
+    UniqueFd share() const;
     void adopt(UniqueFd fd);
     void connect_again();
     int descriptor() const noexcept;  // -1: none

@@ -278,18 +278,26 @@ std::optional<Level> parse_level(std::string_view name)
     return std::nullopt;
 }
 
-Result<UniqueFd, std::string> reopen()
+std::string reopen()
 {
     auto& output = error_log().sink->output();
-    if (output.path().empty())
-        return UniqueFd();
-    auto fd = output.reopen();
-    if (fd)
-        return fd;
+    if (output.reopen())
+        return {};
     std::string problem = "cannot reopen the error log " + output.path() +
-                          ", the old file stays in use: " + errno_text(output.error());
+                          ", the old one stays in use: " + errno_text(output.error());
     error("%s", problem.c_str());
     return problem;
+}
+
+UniqueFd share()
+{
+    const auto& output = error_log().sink->output();
+    return output.path().empty() ? UniqueFd() : output.share();
+}
+
+void separate()
+{
+    error_log().sink->output().separate();
 }
 
 void adopt(UniqueFd fd)

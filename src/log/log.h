@@ -9,7 +9,6 @@
 // Source   gunicorn's glogging.py for the shape; sd-daemon(3) for the journal's prefixes.
 #pragma once
 
-#include "base/result.h"
 #include "base/unique_fd.h"
 
 #include <optional>
@@ -45,14 +44,17 @@ void critical(const char* format, ...) TRICORN_PRINTF;
 // "debug" ... "critical"; nullopt for anything else.
 std::optional<Level> parse_level(std::string_view name);
 
-// After rotation, in the arbiter: opens the file, or the way to syslog, anew and returns a
-// descriptor of it to hand to the workers, which may no longer open it themselves. Empty for
-// stderr. When the file cannot be opened, that is logged and returned, and the old file stays in
-// use.
-Result<UniqueFd, std::string> reopen();
+// After rotation, in the arbiter: opens the file, or the way to syslog, anew. When it cannot be
+// opened, that is logged and answered, and the old one stays in use. Empty: all is well.
+std::string reopen();
 
-// In a worker: goes on with the descriptor that the arbiter has opened.
+// A descriptor for a worker, which may no longer open the file itself; empty for stderr. In the
+// worker adopt() goes on with it.
+UniqueFd share();
 void adopt(UniqueFd fd);
+
+// In a new worker: what it does to its descriptor must not show in the arbiter.
+void separate();
 
 // Before a process enters a chroot, where the way to syslog may be missing: connects to a syslogd
 // that was started anew. Later ones are heard of by reopen().

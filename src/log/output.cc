@@ -24,11 +24,23 @@ namespace {
 // How long one line may hold up the server when a reader is slow.
 constexpr int patience = 100;  // milliseconds
 
+// Whoever else can write the directory could have root write to any file by a symbolic link.
+int no_link_of_others(const std::string& path)
+{
+    const std::size_t slash = path.rfind('/');
+    const std::string directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+    struct stat status {};
+    const bool shared = ::geteuid() == 0 && ::stat(directory.c_str(), &status) == 0 &&
+                        (status.st_uid != 0 || (status.st_mode & (S_IWGRP | S_IWOTH)) != 0);
+    return shared ? O_NOFOLLOW : 0;
+}
+
 // Non-blocking: a FIFO without a reader must not stop the start. O_RDWR makes opening it succeed,
 // and the first lines wait there for the reader.
 UniqueFd open_file(const std::string& path)
 {
-    const int flags = O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+    const int flags =
+        O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | no_link_of_others(path);
     UniqueFd fd(::open(path.c_str(), O_WRONLY | flags, 0640));
     if (!fd && errno == ENXIO)
         fd = UniqueFd(::open(path.c_str(), O_RDWR | flags, 0640));
@@ -41,12 +53,12 @@ bool may_block(int fd)
     return ::fstat(fd, &status) == 0 && (S_ISFIFO(status.st_mode) || ::isatty(fd) == 1);
 }
 
-// A description of our own of an inherited pipe or terminal. O_NONBLOCK on the inherited one would
-// show in every process that shares it. Empty without /proc, and when the pipe is another user's.
+// Another description of the same file: the flags of the first one show in every process that
+// shares it. Empty without /proc, for sockets, and when the file is another user's.
 UniqueFd open_again(int fd)
 {
     const auto link = "/proc/self/fd/" + std::to_string(fd);
-    return UniqueFd(::open(link.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
+    return UniqueFd(::open(link.c_str(), O_WRONLY | O_APPEND | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
 }
 
 // Whoever listens there takes whole messages; the connection breaks when it ends.
@@ -83,7 +95,8 @@ Output Output::file(std::string path)
     Output output;
     output.owned_ = open_file(path);
     if (!output.owned_)
-        throw_errno("cannot open the log file " + path);
+        throw_errno("cannot open the log file " + path +
+                    (errno == ELOOP ? ", a symbolic link where others than root can write" : ""));
     output.fd_ = output.owned_.get();
     output.path_ = std::move(path);
     return output;
@@ -178,19 +191,26 @@ bool Output::wait_writable(int& patience_ms) const noexcept
     }
 }
 
-UniqueFd Output::reopen() noexcept
+bool Output::reopen() noexcept
 {
-    error_ = 0;
     if (path_.empty())
-        return UniqueFd();
-    auto fresh = syslog_ ? connect_syslog() : open_file(path_);
-    UniqueFd copy(fresh ? ::fcntl(fresh.get(), F_DUPFD_CLOEXEC, 3) : -1);
-    if (!copy) {
-        error_ = errno;
-        return UniqueFd();
-    }
+        return true;
+    UniqueFd fresh = syslog_ ? connect_syslog() : open_file(path_);
+    error_ = fresh ? 0 : errno;
     adopt(std::move(fresh));
-    return copy;
+    return error_ == 0;
+}
+
+UniqueFd Output::share() const noexcept
+{
+    UniqueFd fd = open_again(fd_);
+    return fd ? std::move(fd) : UniqueFd(::fcntl(fd_, F_DUPFD_CLOEXEC, 3));
+}
+
+void Output::separate() noexcept
+{
+    if (owned_ && !socket_)
+        adopt(open_again(fd_));
 }
 
 void Output::connect_again() noexcept

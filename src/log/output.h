@@ -38,10 +38,15 @@ public:
     void clear_lost() noexcept { lost_ = 0; }
     int error() const noexcept { return error_; }  // errno of the last failure
 
-    // Opens the file, or the way to syslog, anew by its path and returns a second descriptor of it,
-    // for other processes. Empty when this has no path, or when it could not be opened (error()
-    // says why; the old one stays in use).
-    UniqueFd reopen() noexcept;
+    // Opens the file, or the way to syslog, anew by its path. False when it could not be opened
+    // (error() says why): the old one stays in use. Without a path there is nothing to do.
+    bool reopen() noexcept;
+
+    // A descriptor for another process, of an open file description of its own where that can be:
+    // what the other one does to it, such as making it block, must not show here.
+    UniqueFd share() const noexcept;
+    // In a process that was forked: goes on with a description of its own.
+    void separate() noexcept;
 
     // A new connection to syslog, if this leads there.
     void connect_again() noexcept;

@@ -212,7 +212,7 @@ void prepare_inherited(int fd)
     const int type = int_option(fd, SO_TYPE);
     if (type < 0)
         fail(name + " is no socket that could be listened on", errno);
-    if (type != SOCK_STREAM || int_option(fd, SO_ACCEPTCONN) != 1)
+    if (type != SOCK_STREAM || !is_listening(fd))
         throw StartError(exit_failure, name + " is no listening stream socket");
     const int flags = ::fcntl(fd, F_GETFL);
     if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 ||
@@ -304,6 +304,13 @@ void Listener::apply(const ListenOptions& options)
         set_permissions(address_.path, options);
 }
 
+void Listener::unblock() noexcept
+{
+    const int flags = ::fcntl(fd(), F_GETFL);
+    if (flags >= 0 && (flags & O_NONBLOCK) == 0)
+        ::fcntl(fd(), F_SETFL, flags | O_NONBLOCK);
+}
+
 bool Listener::reachable() const noexcept
 {
     if (address_.path.empty())
@@ -318,6 +325,11 @@ void Listener::unlink_if_ours() noexcept
     if (owner_ == ::getpid() && reachable())
         ::unlink(address_.path.c_str());
     owner_ = 0;
+}
+
+bool is_listening(int fd) noexcept
+{
+    return int_option(fd, SO_ACCEPTCONN) == 1;
 }
 
 Accepted accept(int listener, bool tcp) noexcept

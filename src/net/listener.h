@@ -40,6 +40,9 @@ public:
     // After a reload: takes over backlog, and mode, owner and group of a socket file that we bound.
     void apply(const ListenOptions& options);
 
+    // Whoever shares it may have made it block.
+    void unblock() noexcept;
+
     // The socket file, if it is still the same, becomes this process's own; or is no more: the
     // server changes.
     void claim() noexcept;
@@ -61,6 +64,8 @@ private:
     dev_t device_ = 0;
     ino_t inode_ = 0;
 };
+
+bool is_listening(int fd) noexcept;
 
 // One accept(2), never waiting. The accepted socket is blocking and close-on-exec.
 struct Accepted {

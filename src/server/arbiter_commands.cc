@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <set>
 #include <sstream>
 
 #include <unistd.h>
@@ -264,32 +265,29 @@ void Arbiter::become_main()
 
 // --- the rest -----------------------------------------------------------------------------------
 
-// Answers which could not be; empty: none.
+// Answers which could not be; empty: none. The new server of an upgrade has the same logs.
 std::string Arbiter::reopen_logs()
 {
     std::string problems;
-    const auto fd_of = [&problems](Result<UniqueFd, std::string> reopened) {
-        if (reopened)
-            return std::move(reopened.value());
-        problems += (problems.empty() ? "" : "\n") + reopened.error();
-        return UniqueFd();
+    const auto add = [&problems](const std::string& problem) {
+        problems += (problems.empty() || problem.empty() ? "" : "\n") + problem;
     };
-    const UniqueFd error_log = fd_of(logging::reopen());
-    Services all = services_;
+    add(logging::reopen());
+    std::set<Service*> all;
+    for (const auto& service : services_)
+        all.insert(service.get());
     for (const CrewMember& worker : crew_->members())
-        if (std::find(all.begin(), all.end(), worker.service) == all.end())
-            all.push_back(worker.service);
-    for (const auto& service : all) {
-        const UniqueFd access_log = fd_of(service->access_log.reopen());
-        for (const CrewMember& worker : crew_->members()) {
-            if (worker.service != service)
-                continue;
-            if (error_log)
-                send(worker.channel.get(), Message::error_log, error_log.get());
-            if (access_log)
-                send(worker.channel.get(), Message::access_log, access_log.get());
-        }
+        all.insert(worker.service.get());
+    for (Service* const service : all)
+        add(service->access_log.reopen());
+    for (const CrewMember& worker : crew_->members()) {
+        if (const UniqueFd log = logging::share())
+            send(worker.channel.get(), Message::error_log, log.get());
+        if (const UniqueFd log = worker.service->access_log.share())
+            send(worker.channel.get(), Message::access_log, log.get());
     }
+    if (successor_.ready())
+        ::kill(successor_.pid(), SIGUSR1);
     if (problems.empty())
         logging::info("logs reopened");
     return problems;

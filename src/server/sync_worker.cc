@@ -74,6 +74,8 @@ void SyncWorker::prepare()
     if (!epoll_)
         throw_errno("epoll_create");
     max_waiting_ = waiting_room();
+    for (const auto& listener : setup_.listeners)
+        listener->unblock();
     if (!watch(epoll_.get(), EPOLL_CTL_ADD, signals_->fd(), EPOLLIN) ||
         !watch(epoll_.get(), EPOLL_CTL_ADD, setup_.channel, EPOLLIN))
         throw_errno("epoll_ctl");

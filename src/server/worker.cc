@@ -80,6 +80,7 @@ void Worker::init_process()
     set_process_title("tricorn: worker [" + pool().name + "]");
     signals_ = std::make_unique<SignalQueue>(std::initializer_list<int>{
         SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH, SIGTTIN, SIGTTOU, SIGALRM});
+    logging::separate();
     close_what_is_not_ours();
     // Whoever started a daemon may wait for the end of its output.
     if (setup_.daemon)
@@ -111,6 +112,12 @@ void Worker::init_process()
 // Listeners of other pools, the other workers' channels, the arbiter's own descriptors.
 void Worker::close_what_is_not_ours() const
 {
+    // fd://0 may be another pool's.
+    for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+        if (net::is_listening(fd) && std::ranges::find(setup_.listeners, fd, [](const auto& it) {
+                                         return it->fd();
+                                     }) == setup_.listeners.end())
+            redirect_to_null(fd);
     std::vector<int> keep = {STDIN_FILENO,
                              STDOUT_FILENO,
                              STDERR_FILENO,

@@ -1,12 +1,11 @@
 // vandal.cc - a module that has been taken over: fills all memory that its worker shares with the
-// arbiter with the byte, or the noise, that the query string asks for, and makes the open file by
-// which workers wake the arbiter a blocking one.
+// arbiter with the byte, or the noise, that the query string asks for, and makes every open file
+// that it shares a blocking one.
 #include "tricorn_module.h"
 
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <string>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -23,15 +22,11 @@ void fill(unsigned char* begin, const unsigned char* end, const char* with)
     }
 }
 
-void make_wakeup_block()
+void make_all_block()
 {
-    for (int fd = 3; fd < 256; ++fd) {
-        const std::string link = "/proc/self/fd/" + std::to_string(fd);
-        char name[64] = {};
-        if (::readlink(link.c_str(), name, sizeof name - 1) > 0 &&
-            std::strcmp(name, "anon_inode:[eventfd]") == 0)
-            ::fcntl(fd, F_SETFL, 0);
-    }
+    for (int fd = 0; fd < 256; ++fd)
+        if (const int flags = ::fcntl(fd, F_GETFL); flags >= 0)
+            ::fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
 }
 
 // Answers how many pieces of shared memory there were.
@@ -68,7 +63,7 @@ extern "C" int tricorn_init()
 
 extern "C" int tricorn_handle(FCGX_ParamArray envp, FCGX_Stream*, FCGX_Stream* out, FCGX_Stream*)
 {
-    make_wakeup_block();
+    make_all_block();
     const int filled = fill_all(FCGX_GetParam("QUERY_STRING", envp));
     FCGX_FPrintF(out, "Content-Type: text/plain\n\nfilled %d\n", filled);
     return 0;

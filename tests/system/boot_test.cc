@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -77,6 +78,27 @@ TEST_CASE("boot: a worker closes the other pools' sockets also without close_ran
     }
     std::sort(counts.begin(), counts.end());
     CHECK(counts.front() == counts.back());
+}
+
+TEST_CASE("boot: a worker does not get the socket that another pool has as its standard input",
+          "[process]")
+{
+    const TempDir place;
+    const int socket = listen_on("unix:" + (place / "first"));
+    const Server server(
+        {.pool = "bind = fd://0\n",
+         .more = "[other]\nroot = " + place.path() + "\nbind = unix:other\n" + user_line(),
+         .descriptors = {{0, socket}},
+         .wait = false});
+    ::close(socket);
+    REQUIRE(server.wait_log("ready"));
+    for (const pid_t worker : server.workers()) {
+        const std::string input =
+            std::filesystem::read_symlink("/proc/" + std::to_string(worker) + "/fd/0");
+        const bool first = title_of(worker).find("[www]") != std::string::npos;
+        CHECK(input.starts_with(first ? "socket:" : "/dev/null"));
+    }
+    CHECK(server.serves_at("unix:" + (place / "first")));
 }
 
 TEST_CASE("boot: a pool that would run as root is refused without allow_root", "[process]")

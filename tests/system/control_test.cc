@@ -312,18 +312,19 @@ TEST_CASE("control: reopen opens the logs anew", "[control]")
     CHECK(wait_for([&] { return server.serves() && !read_file(log).empty(); }));
 }
 
-TEST_CASE("control: reopen fails when a log cannot be opened and the old file stays in use",
+TEST_CASE("control: reopen fails when a log cannot be opened and the old one stays in use",
           "[control]")
 {
     const TempDir place;
     REQUIRE(::mkdir((place / "logs").c_str(), 0755) == 0);
     Server server(
         {.pool = "access_log = " + place.path() + "/logs/access\n", .global = with_control});
+    REQUIRE(wait_serving(server));
     REQUIRE(::rename((place / "logs").c_str(), (place / "moved").c_str()) == 0);
     const Finished reopen = ctl(server, {"reopen"});
     CHECK(reopen.status == failed);
     CHECK(reopen.err == "tricornctl: cannot reopen the access log " + place.path() +
-                            "/logs/access, the old file stays in use: No such file or directory\n");
+                            "/logs/access, the old one stays in use: No such file or directory\n");
     CHECK(server.serves());
     CHECK(wait_for([&] { return !read_file(place / "moved/access").empty(); }));
 }

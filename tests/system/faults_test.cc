@@ -3,6 +3,8 @@
 // Source   gunicorn #1305 (heartbeats and clocks); a disk full of logs as in CVE-2015-9253; frozen
 //          containers and laptops that sleep.
 #include "tests/catch.h"
+#include "tests/system/support/address.h"
+#include "tests/system/support/control.h"
 #include "tests/system/support/server.h"
 #include "tests/system/support/traffic.h"
 
@@ -78,6 +80,15 @@ struct NamedPipe {
         ::close(writer);
     }
 
+    // Until not a byte fits any more.
+    void fill() const
+    {
+        const int fd = ::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+        for (const std::size_t size : {4096UL, 1UL})
+            while (::write(fd, std::string(size, 'x').data(), size) > 0)
+                ;
+        ::close(fd);
+    }
     // All that is there.
     std::string read() const
     {
@@ -325,6 +336,29 @@ TEST_CASE("faults: logs that nobody reads cost lines and no request", "[faults]"
                seen.find("of this log lost: Resource temporarily unavailable") != std::string::npos;
     }));
     access.read();
+}
+
+TEST_CASE("faults: a worker that makes a log that nobody reads blocking holds up nobody else",
+          "[faults]")
+{
+    const TempDir place;
+    const NamedPipe error(place / "error");
+    const Server server({.pool = "workers = 2\n",
+                         .global = "error_log = " + error.path + "\n" + with_control,
+                         .more = "[vandal]\nbind = unix:vandal\nworkers = 1\nhandler = module\n"
+                                 "module = " +
+                                 public_file("tests/modules/vandal.so") + "\n" + user_line(),
+                         .wait = false});
+    REQUIRE(wait_for([&] { return exists(server.directory() / "vandal"); }));
+    const std::string vandal = "unix:" + server.directory() / "vandal";
+    CHECK(ask(vandal, server.get("", "00")).body() == "filled 1\n");
+    error.fill();
+    // The arbiter has much to say.
+    for (int i = 0; i < 20; ++i)
+        CHECK(ctl(server, {"reload"}).status == ExitStatus{0, 0});
+    CHECK(server.serves());
+    // A new worker of the vandal is all right again, its listener does not block.
+    CHECK(ask(vandal, server.get("", "00")).body() == "filled 1\n");
 }
 
 TEST_CASE("faults: a worker that the kernel kills for want of memory is told from others",

@@ -18,16 +18,11 @@ std::string other_address(const Server& server)
     return "unix:" + server.directory() / "other";
 }
 
-std::string user_lines()
-{
-    return ::geteuid() == 0 ? "user = www-data\n" : "";
-}
-
 // A pool that serves the same root as [www].
 Setup with_other(const Server& server, const std::string& lines = "")
 {
     return {.more = "[other]\nbind = " + other_address(server) + "\nroot = " + server.root() +
-                    "\nworkers = 1\nlisten_mode = 0666\n" + user_lines() + lines};
+                    "\nworkers = 1\nlisten_mode = 0666\n" + user_line() + lines};
 }
 
 bool other_serves(const Server& server)
@@ -70,7 +65,7 @@ TEST_CASE("pools: a new pool whose workers do not boot leaves the others serving
     write_file(server.directory() / "broken.so", "no shared object\n");
     server.configure(
         {.more = "[other]\nhandler = module\nmodule = " + server.directory() / "broken.so" +
-                 "\nbind = " + other_address(server) + "\n" + user_lines()});
+                 "\nbind = " + other_address(server) + "\n" + user_line()});
     server.signal(SIGHUP);
     const bool noticed = server.wait_log("the next worker is started in 1 s");
     INFO(server.log());
@@ -131,8 +126,7 @@ TEST_CASE("pools: a reload replaces the workers of the pool that has changed onl
     const TempDir directory;
     const auto other = [&](const std::string& more) {
         return "[other]\nhandler = cgi\nscript = " + (directory / "act") +
-               "\nbind = unix:" + (directory / "other") + "\nworkers = 1\n" +
-               (is_root() ? "user = " + std::string(pool_user()) + "\n" : "") + more;
+               "\nbind = unix:" + (directory / "other") + "\nworkers = 1\n" + user_line() + more;
     };
     write_file(directory / "act", read_file(build_file("tests/data/cgi/act")), 0755);
     Server server({.pool = "workers = 1\n", .more = other("")});
@@ -164,8 +158,7 @@ TEST_CASE("pools: of many pools a reload removes one and leaves the others alone
         for (int i = 0; i < count; ++i)
             text += "[p" + std::to_string(i) +
                     "]\nscaling = ondemand\nscript = " + (directory / "act") +
-                    "\nbind = unix:" + (directory / "$pool") + "\n" +
-                    (is_root() ? "user = " + std::string(pool_user()) + "\n" : "");
+                    "\nbind = unix:" + (directory / "$pool") + "\n" + user_line();
         return text;
     };
     const auto socket = [&](int i) { return directory / ("p" + std::to_string(i)); };

@@ -172,10 +172,8 @@ TEST_CASE("reload: pools are added and removed", "[reload]")
 {
     Server server;
     const std::string second = "unix:" + server.directory() / "second";
-    std::string section = "[second]\nhandler = cgi\nroot = " + server.root() +
-                          "\nbind = " + second + "\nworkers = 1\n";
-    if (is_root())
-        section += std::string("user = ") + pool_user() + "\n";
+    const std::string section = "[second]\nhandler = cgi\nroot = " + server.root() +
+                                "\nbind = " + second + "\nworkers = 1\n" + user_line();
     server.configure({.more = section});
     server.signal(SIGHUP);
     REQUIRE(wait_for([&] { return accepts(second); }));
@@ -194,8 +192,8 @@ TEST_CASE("reload: connections that wait at an address that is given up are answ
     const bool pool_goes = GENERATE(false, true);
     INFO((tcp ? "TCP" : "Unix") << (pool_goes ? ", with its pool" : ""));
     Server server;
-    const std::string user = is_root() ? std::string("user = ") + pool_user() + "\n" : "";
-    const std::string section = "[second]\nworkers = 1\nroot = " + server.root() + "\n" + user;
+    const std::string section =
+        "[second]\nworkers = 1\nroot = " + server.root() + "\n" + user_line();
     const auto serves_at = [&](const std::string& address) {
         return accepts(address) && server.serves_at(address);
     };

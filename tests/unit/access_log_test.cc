@@ -201,7 +201,8 @@ TEST_CASE("access log: lines are appended to the file and reopening follows the 
 
     std::filesystem::rename(dir / "access.log", dir / "access.log.1");
     AccessLog worker("%(s)s", dir / "access.log.1");
-    worker.adopt(std::move(log.reopen().value()));
+    CHECK(log.reopen().empty());
+    worker.adopt(log.share());
     worker.write(request.entry);
     log.write(request.entry);
     CHECK(read_file(dir / "access.log") == "200\n200\n");
@@ -215,7 +216,8 @@ TEST_CASE("access log: without a file nothing is written and nothing is open", "
     CHECK_FALSE(log.enabled());
     log.write(request.entry);
     CHECK(log.descriptor() == -1);
-    CHECK_FALSE(log.reopen().value());
+    CHECK(log.reopen().empty());
+    CHECK_FALSE(log.share());
 }
 
 TEST_CASE("access log: a file that cannot be opened is named", "[access_log]")

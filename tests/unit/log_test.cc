@@ -162,7 +162,8 @@ TEST_CASE("log: after reopen lines go to the new file", "[log]")
     const OpenLog log(dir / "error.log");
     logging::info("before");
     std::filesystem::rename(dir / "error.log", dir / "error.log.1");
-    const auto copy = std::move(logging::reopen().value());
+    CHECK(logging::reopen().empty());
+    const auto copy = logging::share();
     logging::info("after");
     CHECK(message_of(read_file(dir / "error.log.1")) == "info: before\n");
     CHECK(message_of(read_file(dir / "error.log")) == "info: after\n");
@@ -192,12 +193,47 @@ TEST_CASE("log: when reopening fails the old file stays in use and says why", "[
     std::filesystem::create_directory(dir / "logs");
     const OpenLog log(dir / "logs/error.log");
     std::filesystem::rename(dir / "logs", dir / "moved");
-    CHECK_FALSE(logging::reopen());
+    CHECK_FALSE(logging::reopen().empty());
     logging::info("still here");
     const auto text = read_file(dir / "moved/error.log");
     CHECK(text.find("cannot reopen the error log") != std::string::npos);
     CHECK(text.find("No such file or directory") != std::string::npos);
     CHECK(text.find("still here") != std::string::npos);
+}
+
+TEST_CASE("log: root follows no symbolic link where others can write", "[log]")
+{
+    if (::geteuid() != 0)
+        SKIP_TEST("needs root");
+    const TempDir dir;
+    REQUIRE(::symlink((dir / "target").c_str(), (dir / "error.log").c_str()) == 0);
+    CHECK_NOTHROW(OpenLog(dir / "error.log"));
+    CHECK(std::filesystem::remove(dir / "target"));
+    for (const mode_t mode : {0777U, 0775U}) {
+        REQUIRE(::chmod((dir / "").c_str(), mode) == 0);
+        CHECK_THROWS_WITH(OpenLog(dir / "error.log"),
+                          Catch::Matchers::Contains("a symbolic link where others than root can "
+                                                    "write"));
+    }
+    REQUIRE(::chmod((dir / "").c_str(), 0755) == 0);
+    REQUIRE(::chown((dir / "").c_str(), 65534, 0) == 0);
+    CHECK_THROWS_AS(OpenLog(dir / "error.log"), std::system_error);
+    CHECK_FALSE(std::filesystem::exists(dir / "target"));
+}
+
+TEST_CASE("log: a process that has gone on with a description of its own is not disturbed", "[log]")
+{
+    const TempDir dir;
+    const OpenLog log(dir / "error.log");
+    const int before = logging::descriptor();
+    const UniqueFd shared(::dup(before));
+    logging::separate();
+    REQUIRE(::fcntl(shared.get(), F_SETFL, 0) == 0);  // neither O_APPEND nor O_NONBLOCK
+    const int flags = ::fcntl(logging::descriptor(), F_GETFL);
+    CHECK((flags & O_APPEND) != 0);
+    CHECK((flags & O_NONBLOCK) != 0);
+    logging::info("here");
+    CHECK(message_of(read_file(dir / "error.log")) == "info: here\n");
 }
 
 TEST_CASE("log: levels are known by their names", "[log]")

@@ -97,6 +97,11 @@ const char* pool_user()
     return "www-data";
 }
 
+std::string user_line()
+{
+    return is_root() ? std::string("user = ") + pool_user() + "\n" : "";
+}
+
 void give_to_pool(const std::string& path)
 {
     if (!is_root())

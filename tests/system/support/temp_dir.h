@@ -36,6 +36,8 @@ std::size_t count_of(std::string_view text, std::string_view part);
 // True when the tests run as root, and then also: the user that pools run as.
 bool is_root();
 const char* pool_user();
+// "user = NAME", a line of a pool; empty for an ordinary user.
+std::string user_line();
 
 // Gives path to the pool's user; nothing happens for an ordinary user.
 void give_to_pool(const std::string& path);
