@@ -227,7 +227,10 @@ void Arbiter::handle_signal(const Signal& signal)
     case SIGCHLD: reap_workers(); break;
     case SIGTERM: terminate(); break;
     case SIGINT:
-    case SIGQUIT: stop(false); break;
+    case SIGQUIT:
+        look_at_other_server();
+        stop(false);
+        break;
     case SIGHUP: reload(); break;
     case SIGTTIN: resize(true); break;
     case SIGTTOU: resize(false); break;

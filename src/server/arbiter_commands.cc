@@ -328,7 +328,7 @@ void Arbiter::go_on_stopping()
 {
     if (mode_ != Mode::serving)
         return;
-    successor_.listen();
+    look_at_other_server();
     const bool waited = stop_waits_ && !successor_.starting();
     if (waited) {
         stop_waits_ = false;
@@ -339,11 +339,11 @@ void Arbiter::go_on_stopping()
         stop(true);
 }
 
+// What the other server has done is known: stop() may be called while children are reaped.
 // Gracefully: workers finish what they have, once on_stop has told whoever sends requests. At once:
 // their requests are ended; this also hurries a graceful stop that is under way.
 void Arbiter::stop(bool graceful)
 {
-    look_at_other_server();
     if (mode_ == Mode::serving && !successor_.running())
         net::notify::stopping();
     hooks_.stop(graceful, successor_.running() || predecessor_.goes_on());

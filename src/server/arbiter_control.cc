@@ -77,6 +77,7 @@ Reply Arbiter::stop_if_another_serves()
 
 Reply Arbiter::stopped(bool graceful)
 {
+    look_at_other_server();
     stop(graceful);
     Reply reply = done(graceful ? "stopping" : "stopping at once");
     reply.successor = successor_.pid();

@@ -1,5 +1,6 @@
 #include "server/hooks.h"
 
+#include "base/daemon.h"
 #include "base/error.h"
 #include "base/signals.h"
 #include "base/unique_fd.h"
@@ -10,7 +11,8 @@
 #include <climits>
 #include <csignal>
 
-#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 namespace server {
@@ -36,24 +38,68 @@ int output(const config::Global& global)
     return file ? logging::descriptor() : STDERR_FILENO;
 }
 
-// In the child, where nothing may allocate or throw.
-[[noreturn]] void run(const char* command,
-                      char* const* environment,
-                      int out,
-                      pid_t arbiter) noexcept
+// What the arbiter's death is told by; commands do not use it.
+const int arbiter_died = SIGRTMIN;
+
+[[noreturn]] void run(const char* command, char* const* environment) noexcept
 {
     reset_signals();
     ::signal(SIGPIPE, SIG_DFL);
-    ::setpgid(0, 0);
-    const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (follow_parent(arbiter, SIGKILL) && ::dup2(null, STDIN_FILENO) == STDIN_FILENO &&
-        ::dup2(out, STDOUT_FILENO) == STDOUT_FILENO &&
-        ::dup2(out, STDERR_FILENO) == STDERR_FILENO && ::chdir("/") == 0) {
-        ::close_range(STDERR_FILENO + 1, UINT_MAX, 0);
-        const char* const arguments[] = {"/bin/sh", "-c", command, nullptr};
-        ::execve(arguments[0], const_cast<char* const*>(arguments), environment);
-    }
+    const char* const arguments[] = {"/bin/sh", "-c", command, nullptr};
+    ::execve(arguments[0], const_cast<char* const*>(arguments), environment);
     ::_exit(127);  // as a shell that cannot find the command
+}
+
+// Ends as the command has.
+[[noreturn]] void end_as(int status) noexcept
+{
+    if (WIFSIGNALED(status)) {
+        const rlimit no_core{0, 0};
+        ::setrlimit(RLIMIT_CORE, &no_core);
+        reset_signals();
+        ::kill(::getpid(), WTERMSIG(status));
+    }
+    ::_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+}
+
+// Waits for the command. All signals are blocked: those that end the group are for the command.
+[[noreturn]] void keep(pid_t command) noexcept
+{
+    sigset_t awaited;
+    ::sigemptyset(&awaited);
+    ::sigaddset(&awaited, SIGCHLD);
+    ::sigaddset(&awaited, arbiter_died);
+    for (;;) {
+        if (::sigwaitinfo(&awaited, nullptr) == arbiter_died)
+            ::kill(0, SIGKILL);
+        int status = 0;
+        if (::waitpid(command, &status, WNOHANG) == command)
+            end_as(status);
+    }
+}
+
+// The keeper of a command leads its process group, and ends the group when the arbiter is killed:
+// the kernel tells of that only children of the arbiter, not what a command has started.
+[[noreturn]] void run_kept(const char* command,
+                           char* const* environment,
+                           int out,
+                           pid_t arbiter) noexcept
+{
+    sigset_t all;
+    ::sigfillset(&all);
+    ::sigprocmask(SIG_SETMASK, &all, nullptr);
+    ::setpgid(0, 0);
+    redirect_to_null(STDIN_FILENO);
+    if (!follow_parent(arbiter, arbiter_died) || ::dup2(out, STDOUT_FILENO) != STDOUT_FILENO ||
+        ::dup2(out, STDERR_FILENO) != STDERR_FILENO || ::chdir("/") != 0)
+        ::_exit(127);
+    ::close_range(STDERR_FILENO + 1, UINT_MAX, 0);
+    const pid_t pid = ::fork();
+    if (pid < 0)
+        ::_exit(127);
+    if (pid == 0)
+        run(command, environment);
+    keep(pid);
 }
 
 }  // namespace
@@ -144,8 +190,10 @@ bool Hooks::start(Event event, const Variables& more)
     environment.push_back(nullptr);
 
     const pid_t pid = ::fork();
-    if (pid == 0)
-        run(line.c_str(), environment.data(), output(global_), arbiter);
+    if (pid == 0) {
+        set_process_title(std::string("tricorn: ") + key(event));
+        run_kept(line.c_str(), environment.data(), output(global_), arbiter);
+    }
     if (pid < 0) {
         logging::warning(
             "%s: the command was not started: fork: %s", key(event), errno_text(errno).c_str());
@@ -203,8 +251,10 @@ bool Hooks::end(Running& hook, TimePoint now)
 {
     switch (hook.phase) {
     case Phase::runs:
-        logging::warning("%s: the command has run for too long, process %d: ending it",
+        logging::warning("%s: %s, process %d: ending it",
                          key(hook.event),
+                         hurried_ ? "the server ends, and the command runs still"
+                                  : "the command has run for too long",
                          hook.pid);
         ::kill(-hook.pid, SIGTERM);
         hook.phase = Phase::told;

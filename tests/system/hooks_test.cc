@@ -122,7 +122,7 @@ TEST_CASE("hooks: a command has three descriptors and default signals and its ow
     CHECK(entry(text, "SigBlk") == "0000000000000000");
     CHECK(entry(text, "SigIgn") == "0000000000000000");
     CHECK(entry(text, "pgid") != std::to_string(::getpgid(server.pid())));
-    CHECK(entry(text, "ppid") == std::to_string(server.pid()));
+    CHECK(entry(text, "pgid") == entry(text, "ppid"));  // its keeper's
 }
 
 TEST_CASE("hooks: on_reload says whether the reload has succeeded", "[hooks]")
@@ -258,6 +258,20 @@ TEST_CASE("hooks: on_stop is not run for a server that was never ready", "[hooks
     CHECK(server.process().wait() == ExitStatus{4, 0});
     CHECK_FALSE(exists(place / "ready"));
     CHECK_FALSE(exists(place / "stop"));
+}
+
+TEST_CASE("hooks: a start that fails leaves commands some time", "[hooks]")
+{
+    const TempDir place;
+    const std::string log = place / "exits";
+    Server server(
+        {.pool = "workers = 2\nhandler = module\nmodule = " +
+                 public_file("tests/modules/init_fails.so") + "\n",
+         .global = "on_worker_exit = sleep 0.3; echo $TRICORN_EXIT_STATUS >> " + log + "\n",
+         .wait = false});
+    CHECK(server.process().wait() == ExitStatus{4, 0});
+    CHECK(read_file(log) == "4\n4\n");
+    CHECK(count_of(server.log(), "giving up") == 1);
 }
 
 TEST_CASE("hooks: on_stop is not run by a server in whose place another one goes on", "[hooks]")
@@ -414,7 +428,12 @@ TEST_CASE("hooks: a command does not outlive an arbiter that is killed", "[hooks
 {
     const TempDir place;
     const Note note{place / "note"};
-    Server server({.global = "on_ready = " + note.written_by("echo $$") + "; exec sleep 600\n"});
+    const bool started_by_shell = GENERATE(false, true);
+    Server server(
+        {.global = "on_ready = " +
+                   (started_by_shell ? "sleep 600 & " + note.written_by("echo $!") + "; wait"
+                                     : note.written_by("echo $$") + "; exec sleep 600") +
+                   "\n"});
     const pid_t command = note.wait_pid();
     server.leaves_socket();
     server.process().kill();
