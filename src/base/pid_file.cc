@@ -113,8 +113,14 @@ void PidFile::move_to(const std::string& path)
     path_ = path;
 }
 
+void PidFile::remove(const std::string& path, pid_t owner) noexcept
+{
+    if (read_pid(path) == owner)
+        ::unlink(path.c_str());
+}
+
 PidFile::~PidFile()
 {
-    if (owner_ != 0 && owner_ == ::getpid() && read_pid(path_) == owner_)
-        ::unlink(path_.c_str());
+    if (owner_ != 0 && owner_ == ::getpid())
+        remove(path_, owner_);
 }

@@ -20,6 +20,9 @@ public:
     PidFile& operator=(PidFile&& other) noexcept;
     ~PidFile();
 
+    // Removes the file of a server that has ended, if that is the one it names.
+    static void remove(const std::string& path, pid_t owner) noexcept;
+
     const std::string& path() const { return path_; }
 
     // Gives the file another name, in place of what may be there. Throws std::system_error.

@@ -38,6 +38,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(ServerStatus,
                                                 reload_error,
                                                 successor,
                                                 successor_ready,
+                                                successor_end,
                                                 pools)
 
 std::string write_reply(const Reply& reply)
@@ -52,6 +53,8 @@ std::string write_reply(const Reply& reply)
         json["config"] = reply.config;
     if (reply.successor != 0)
         json["successor"] = reply.successor;
+    if (reply.control)
+        json["control"] = *reply.control;
     if (reply.status)
         json["status"] = *reply.status;
     // ASCII only: DEL and the C1 controls would go through otherwise.
@@ -70,6 +73,8 @@ std::optional<Reply> read_reply(std::string_view document)
         reply.message = json.value("message", reply.message);
         reply.config = json.value("config", reply.config);
         reply.successor = json.value("successor", reply.successor);
+        if (json.contains("control"))
+            reply.control = json["control"].get<std::string>();
         if (json.contains("status"))
             reply.status = json["status"].get<ServerStatus>();
         return reply;

@@ -20,7 +20,7 @@ namespace control {
 // Of a worker that runs. What the worker says of itself may be lies: it is never more than shown.
 struct WorkerStatus {
     pid_t pid = 0;
-    std::string state;    // booting, idle, busy, retiring, aborted
+    std::string state;    // booting, idle, busy, retiring, aborted, stopped
     bool current = true;  // runs the present configuration
     double age = 0;
     std::uint64_t requests = 0;
@@ -62,12 +62,13 @@ struct ServerStatus {
     std::string version;
     pid_t pid = 0;
     double uptime = 0;
-    std::string state;          // starting, serving, reloading, draining, stopping
+    std::string state;          // starting, serving, reloading, on_stop, draining, stopping
     std::string config;         // file; empty: none
     std::uint64_t reloads = 0;  // that succeeded
     std::string reload_error;   // of the last reload, if that failed
     pid_t successor = -1;       // the new server of an upgrade; 0: none; -1: it was not told
     bool successor_ready = false;
+    std::string successor_end;  // how the last one ended, if it did not take over
     std::vector<PoolStatus> pools;
 };
 
@@ -77,6 +78,8 @@ struct Reply {
     std::string message;  // what was done, for people
     std::string config;   // as --print-config has it
     pid_t successor = 0;  // to a stop: the new server of an upgrade, which goes on; 0: none
+    // To a reload that has moved it: the socket where the server is controlled now; "": nowhere.
+    std::optional<std::string> control;
     std::optional<ServerStatus> status;
 };
 

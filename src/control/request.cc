@@ -27,6 +27,7 @@ constexpr Form forms[] = {
     {"quit", Command::quit, ""},
     {"reopen", Command::reopen, ""},
     {"upgrade", Command::upgrade, ""},
+    {"rollback", Command::rollback, ""},
     {"scale", Command::scale, "POOL N"},
     {"kill", Command::kill, "PID"},
 };

@@ -19,7 +19,7 @@ namespace control {
 inline constexpr std::size_t longest_request = 256;
 inline constexpr int most_workers = 4096;  // of a pool, as the setting `workers`
 
-enum class Command { status, config, reload, stop, quit, reopen, upgrade, scale, kill };
+enum class Command { status, config, reload, stop, quit, reopen, upgrade, rollback, scale, kill };
 
 struct Request {
     Command command = Command::status;

@@ -19,9 +19,6 @@ namespace ctl {
 
 namespace {
 
-// For one question. A server that is well answers within milliseconds; one that has to find out
-// whether it can listen at a new address may need longer.
-constexpr Duration patience{10'000};
 constexpr Duration takeover_time{3'000};  // for a new server to make its socket
 constexpr std::size_t longest_reply = 32 << 20;
 constexpr Duration look_again{100};
@@ -42,13 +39,14 @@ constexpr Duration look_again{100};
 }
 
 // connect(2) to a server whose queue is full waits: for so long and no longer.
-void limit_waiting(int socket)
+void limit_waiting(int socket, Duration patience)
 {
-    const timeval time{patience.count() / 1000, 0};
+    const auto seconds = std::chrono::ceil<std::chrono::seconds>(patience);
+    const timeval time{seconds.count(), 0};
     ::setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time);
 }
 
-UniqueFd connect(const std::string& path)
+UniqueFd connect(const std::string& path, Duration patience)
 {
     const auto address = net::Address::parse("unix:" + path);
     if (!address)
@@ -56,14 +54,14 @@ UniqueFd connect(const std::string& path)
     UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     if (!socket)
         throw_errno("socket");
-    limit_waiting(socket.get());
+    limit_waiting(socket.get(), patience);
     if (::connect(socket.get(), address.value().get(), address.value().length) != 0)
         cannot_connect(path, errno);
     return socket;
 }
 
 // Until the server closes. It may do so with our request unread: then it has replied nonetheless.
-std::string receive(int socket, const std::string& path)
+std::string receive(int socket, const std::string& path, Duration patience)
 {
     const TimePoint deadline = Clock::now() + patience;
     std::string document;
@@ -94,17 +92,18 @@ pid_t peer(int socket)
 
 Answer Client::ask(const std::string& request) const
 {
-    const UniqueFd socket = connect(path_);
+    const UniqueFd socket = connect(path_, patience_);
     const std::string line = request + "\n";
     ::send(socket.get(), line.data(), line.size(), MSG_NOSIGNAL);  // a failure shows in the reply
     Answer answer;
-    answer.document = receive(socket.get(), path_);
+    answer.document = receive(socket.get(), path_, patience_);
     answer.server = peer(socket.get());
     auto reply = control::read_reply(answer.document);
     if (!reply)
-        throw Unreachable(path_ + (answer.document.empty()
-                                       ? ": the server has closed without a reply"
-                                       : ": this is no reply of tricorn"));
+        throw Unreachable(path_ +
+                          (answer.document.empty() ? ": the server has closed without a reply"
+                                                   : ": this is no reply of tricorn") +
+                          ": is it the socket of a pool? `control` names the right one");
     answer.reply = std::move(*reply);
     return answer;
 }
@@ -121,7 +120,7 @@ std::optional<control::ServerStatus> Client::status() const
 bool Client::listening() const
 {
     try {
-        connect(path_);
+        connect(path_, patience_);
         return true;
     } catch (const Unreachable&) {
         return false;

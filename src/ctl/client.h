@@ -28,7 +28,8 @@ struct Answer {
 
 class Client {
 public:
-    explicit Client(std::string path) : path_(std::move(path)) {}
+    // Waits at most so long for one answer.
+    Client(std::string path, Duration patience) : path_(std::move(path)), patience_(patience) {}
 
     Answer ask(const std::string& request) const;
     bool listening() const;
@@ -37,6 +38,7 @@ public:
 
 private:
     std::string path_;
+    Duration patience_;
 };
 
 // Waits until the process has ended; false when the deadline came first.

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -24,6 +25,11 @@ using ctl::Options;
 
 constexpr int exit_unreachable = 2;
 constexpr Duration look_again{100};
+// For one answer, or as long as --timeout says, but for a moment at least: a server that is well
+// answers within milliseconds; one that has to find out whether it can listen at a new address may
+// need longer.
+constexpr Duration patience{10'000};
+constexpr Duration least_patience{1'000};
 // Workers that did not boot were tried again after 1 s: once may have been bad luck.
 constexpr double hopeless_retry = 2;
 
@@ -104,11 +110,29 @@ int wait_upgraded(const Client& client, const Options& options, std::string& mes
         if (server.pid != fresh)
             fresh = server.successor;
         if (fresh == 0)
-            return fail(exit_failure, "the new server has ended, see the log");
+            return fail(exit_failure,
+                        "the new server has ended: " + server.successor_end + ", see the log");
         if (Clock::now() >= deadline)
             return fail(exit_failure,
                         "the new server, process " + std::to_string(fresh) +
                             ", is not ready yet after " + config::format_duration(options.timeout));
+        std::this_thread::sleep_for(look_again);
+    }
+}
+
+int wait_rolled_back(const Client& client, const Options& options)
+{
+    const TimePoint deadline = Clock::now() + options.timeout;
+    for (;;) {
+        const Answer answer = client.ask("status");
+        if (!answer.reply.status)
+            return fail(exit_failure, "the server says nothing of its state");
+        if (answer.reply.status->successor <= 0)
+            return exit_ok;
+        if (Clock::now() >= deadline)
+            return fail(exit_failure,
+                        "the new server has not ended yet after " +
+                            config::format_duration(options.timeout));
         std::this_thread::sleep_for(look_again);
     }
 }
@@ -153,14 +177,38 @@ void show(const std::string& word, const Answer& answer)
     print(ctl::show_lines(reply.config));
 }
 
+Client client_of(const std::string& socket, const Options& options)
+{
+    return {socket, std::clamp(options.timeout, least_patience, patience)};
+}
+
+// moved: where the server is controlled from now on, if that is somewhere else, or nowhere.
+int finish_reload(const Client& client,
+                  const Options& options,
+                  const std::optional<std::string>& moved,
+                  std::string& message)
+{
+    message = "reloaded";
+    if (!moved)
+        return wait_reloaded(client, options);
+    if (moved->empty()) {
+        message = "reloading, and without a control socket from now on";
+        return exit_ok;
+    }
+    message += ", controlled at " + *moved + " from now on";
+    return wait_reloaded(client_of(*moved, options), options);
+}
+
 // What remains to be done when the server has said yes.
 int finish(Command command, const Client& client, const Options& options, const Answer& answer)
 {
     int status = exit_ok;
     std::string message = answer.reply.message;
     if (command == Command::reload) {
-        status = wait_reloaded(client, options);
-        message = "reloaded";
+        status = finish_reload(client, options, answer.reply.control, message);
+    } else if (command == Command::rollback) {
+        status = wait_rolled_back(client, options);
+        message = "the upgrade is taken back";
     } else if (command == Command::upgrade) {
         status = wait_upgraded(client, options, message);
     } else if (command == Command::stop || command == Command::quit) {
@@ -184,7 +232,7 @@ int command(const Options& options)
         throw StartError(exit_usage,
                          (request ? "too long a request" : request.error()) +
                              " (see tricornctl --help)");
-    const Client client(ctl::socket_path(options));
+    const Client client = client_of(ctl::socket_path(options), options);
     const Answer answer = client.ask(line);
     if (options.json)
         print(answer.document);

@@ -123,6 +123,11 @@ std::string show_troubles(const control::ServerStatus& server)
     std::string text;
     if (!server.reload_error.empty())
         text += "the last reload failed:\n" + show_lines(server.reload_error + "\n");
+    if (!server.successor_end.empty())
+        text += "the last upgrade: the new server has ended: " + safe(server.successor_end) + "\n";
+    if (server.state == "serving" && !server.pools.empty() &&
+        std::ranges::all_of(server.pools, [](const auto& pool) { return pool.limit == 0; }))
+        text += "SIGWINCH has retired all workers: SIGHUP or SIGTTIN starts workers again\n";
     for (const control::PoolStatus& pool : server.pools)
         if (pool.retry > 0)
             text += "pool " + safe(pool.name) + ": workers do not boot, one is tried every " +

@@ -259,10 +259,10 @@ void Arbiter::manage_workers()
     for_each_service([&](const std::shared_ptr<Service>& service) {
         const Plan plan = service->policy.plan(now, crew_->states(*service, now));
         if (plan.hurried_spawn > 0)
-            logging::warning("[%s] is busy, %d more workers at once: more min_spare would spare it "
+            logging::warning("[%s] is busy, starting %s at once: more min_spare would spare it "
                              "the wait",
                              service->config.name.c_str(),
-                             plan.hurried_spawn);
+                             text::counted(plan.hurried_spawn, "worker").c_str());
         if (mode_ == Mode::serving) {
             spawn_workers(service, plan.spawn);
             fall_back(*service);
@@ -449,7 +449,8 @@ void Arbiter::boot_failed(const CrewMember& worker, const ExitStatus& status)
     logging::error("[%s] the next worker is started in %lld s",
                    worker.service->config.name.c_str(),
                    static_cast<long long>(policy.backoff().count() / 1000));
-    if (ready_ || mode_ != Mode::serving)
+    const bool current = find_service(services_, worker.service->config.name) == worker.service;
+    if (ready_ || mode_ != Mode::serving || !current)
         return;
     net::notify::status("New workers do not boot, see the log");
     if (persistent_ && reload_error_.empty()) {

@@ -77,6 +77,7 @@ private:
     bool keep_unchanged(const config::Global& global, Services& next) const;
     void look_at_other_server();
     std::string upgrade();
+    bool is_stopping() const;
     std::string too_early_to_stop() const;
     void give_way();
     void take_back();
@@ -92,6 +93,8 @@ private:
     // arbiter_control.cc
     control::Reply carry_out(const control::Request& request) override;
     control::Reply status() const;
+    control::Reply reload_now();
+    control::Reply roll_back();
     control::Reply stop_if_another_serves();
     control::Reply stopped(bool graceful);
     control::Reply configuration() const;

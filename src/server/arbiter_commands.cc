@@ -154,12 +154,14 @@ void Arbiter::look_at_other_server()
 std::string Arbiter::upgrade()
 {
     look_at_other_server();
-    if (mode_ != Mode::serving || hooks_.stop_runs() || stop_waits_)
+    if (is_stopping())
         return "the server is stopping";
     if (successor_.running())
         return "the new server, process " + std::to_string(successor_.pid()) +
-               ", runs already: TERM to process " + std::to_string(::getpid()) +
-               " completes the upgrade, TERM to that one takes it back";
+               (successor_.ready() ? ", runs already: TERM to process " +
+                                         std::to_string(::getpid()) + " completes the upgrade"
+                                   : ", runs already and is not ready yet: wait for it") +
+               "; TERM to that one takes it back";
     if (predecessor_.exists())
         return "the old server, process " + std::to_string(predecessor_.pid()) +
                ", is still there: TERM to it completes the upgrade";
@@ -181,6 +183,12 @@ std::string Arbiter::upgrade()
     }
     logging::info("the new server is process %d", successor_.pid());
     return {};
+}
+
+// Or is about to: it still serves while on_stop runs.
+bool Arbiter::is_stopping() const
+{
+    return mode_ != Mode::serving || hooks_.stop_runs() || stop_waits_;
 }
 
 // Why a graceful stop has to wait: if the new server fails now, nobody is left. Empty: it has not.
@@ -218,6 +226,8 @@ bool Arbiter::successor_ended(pid_t pid, const ExitStatus& status)
 {
     if (!successor_.ended(pid, status))
         return false;
+    if (const std::string& path = loaded_.config.global.pid; !path.empty())
+        PidFile::remove(path + ".2", pid);  // it may not have had the time
     if (mode_ == Mode::serving && !stop_waits_) {
         logging::info("this server goes on");
         take_back();

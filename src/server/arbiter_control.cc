@@ -7,6 +7,7 @@
 #include "server/arbiter.h"
 
 #include <algorithm>
+#include <csignal>
 
 #include <unistd.h>
 
@@ -31,6 +32,7 @@ bool needs_server(Command command)
     switch (command) {
     case Command::reload:
     case Command::upgrade:
+    case Command::rollback:
     case Command::scale: return true;
     default: return false;
     }
@@ -40,14 +42,12 @@ bool needs_server(Command command)
 
 Reply Arbiter::carry_out(const control::Request& request)
 {
-    if (mode_ != Mode::serving && needs_server(request.command))
+    if (is_stopping() && needs_server(request.command))
         return refusal("the server is stopping");
     switch (request.command) {
     case Command::status: return status();
     case Command::config: return configuration();
-    case Command::reload:
-        reload();
-        return reload_error_.empty() ? done("reloading") : refusal(reload_error_);
+    case Command::reload: return reload_now();
     case Command::stop: return stop_if_another_serves();
     case Command::quit: return stopped(false);
     case Command::reopen: {
@@ -60,10 +60,33 @@ Reply Arbiter::carry_out(const control::Request& request)
                    ? done("the new server is process " + std::to_string(successor_.pid()))
                    : refusal(in_the_way);
     }
+    case Command::rollback: return roll_back();
     case Command::scale: return scale(request);
     case Command::kill: return kill_worker(request.pid);
     }
     return refusal("not known");
+}
+
+Reply Arbiter::reload_now()
+{
+    const std::string before = control_.path();
+    reload();
+    if (!reload_error_.empty())
+        return refusal(reload_error_);
+    Reply reply = done("reloading");
+    if (control_.path() != before)
+        reply.control = control_.path();
+    return reply;
+}
+
+// TERM to the new server.
+Reply Arbiter::roll_back()
+{
+    look_at_other_server();
+    if (!successor_.running())
+        return refusal("there is no new server that could be stopped");
+    ::kill(successor_.pid(), SIGTERM);
+    return done("the new server, process " + std::to_string(successor_.pid()) + ", ends");
 }
 
 // Unlike TERM, tricornctl can be told that it is too early.
@@ -101,6 +124,7 @@ Reply Arbiter::status() const
         1000;
     server.state = mode_ == Mode::draining   ? "draining"
                    : mode_ == Mode::stopping ? "stopping"
+                   : hooks_.stop_runs()      ? "on_stop"
                    : ready_                  ? "serving"
                    : persistent_             ? "reloading"
                                              : "starting";
@@ -109,6 +133,7 @@ Reply Arbiter::status() const
     server.reload_error = reload_error_;
     server.successor = successor_.pid();
     server.successor_ready = successor_.ready();
+    server.successor_end = successor_.last_end();
     server.pools = pools_status(services_, removed_, *crew_, history_);
     Reply reply;
     reply.status = std::move(server);
@@ -130,8 +155,9 @@ Reply Arbiter::scale(const control::Request& request)
         return refusal("a pool has at most " + std::to_string(control::most_workers) +
                        " workers, and " + request.pool + " has " + std::to_string(policy.limit()));
     policy.resize(wanted);
-    const std::string text =
-        "[" + request.pool + "] " + text::counted(policy.limit(), "worker") + " from now on";
+    const bool fixed = service->config.scaling == config::Scaling::fixed;
+    const std::string text = "[" + request.pool + "] " + (fixed ? "" : "up to ") +
+                             text::counted(policy.limit(), "worker") + " from now on";
     logging::info("%s", text.c_str());
     return done(text);
 }

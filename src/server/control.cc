@@ -95,7 +95,9 @@ std::shared_ptr<Control::Socket> Control::prepare(const std::string& setting) co
             return std::make_shared<Socket>(path);
         } catch (const StartError& error) {
             if (by_default || parent_has(path)) {
-                logging::debug("no control socket: %s", error.what());
+                // Said once: serve() tries again every now and then.
+                logging::write(setting_.empty() ? logging::Level::info : logging::Level::debug,
+                               std::string("no control socket: ") + error.what());
                 return nullptr;
             }
             if (!first)

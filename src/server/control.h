@@ -56,6 +56,8 @@ public:
     void use(const std::string& setting, std::shared_ptr<Socket> socket);
     // The server that had the socket has ended, or is about to: serve() goes on trying for a while.
     void retry_now();
+    // Empty: there is no socket.
+    std::string path() const { return socket_ ? socket_->path() : std::string(); }
     // Nobody is answered any more.
     void close();
 

@@ -85,11 +85,12 @@ void end_group(const siginfo_t& info)
         ::kill(-info.si_pid, SIGKILL);
 }
 
-void log_change(const CrewMember& worker, const siginfo_t& info)
+void note_change(CrewMember& worker, const siginfo_t& info)
 {
+    worker.stopped = info.si_code == CLD_STOPPED;
     logging::warning("%s was %s by %s",
                      worker.name().c_str(),
-                     info.si_code == CLD_STOPPED ? "stopped" : "continued",
+                     worker.stopped ? "stopped" : "continued",
                      signal_name(info.si_status).c_str());
 }
 
@@ -275,7 +276,7 @@ void Crew::reap(const std::function<void(CrewMember, const ExitStatus&)>& ended,
             return;
         const pid_t pid = info.si_pid;
         const ExitStatus status{info.si_code != CLD_EXITED, info.si_status};
-        const CrewMember* const worker = find(pid);
+        CrewMember* const worker = find(pid);
         if (worker == nullptr)
             end_group(info);
         const bool known = worker == nullptr && has_ended(info) && other(pid, status);
@@ -288,7 +289,7 @@ void Crew::reap(const std::function<void(CrewMember, const ExitStatus&)>& ended,
                 member.out_of_memory = oom_kills_.look();
             ended(std::move(member), status);
         } else if (worker != nullptr)
-            log_change(*worker, info);
+            note_change(*worker, info);
         else if (!known)
             logging::debug("process %d, not a worker, %s", pid, describe(status).c_str());
     }

@@ -32,6 +32,7 @@ struct CrewMember {
     bool proven = false;  // it did not end right after its start
     bool told_to_stay = false;
     bool killed = false;              // by us
+    bool stopped = false;             // by a signal, until it is continued
     Reason reason = Reason::surplus;  // why it was retired, if it was
     // When it was killed, but not by us: whether the kernel was out of memory; empty: unknown.
     std::optional<bool> out_of_memory;

@@ -137,7 +137,7 @@ void Pool::scale_dynamic(int idle, int count, Plan& plan)
         spawn_rate_ = 1;
     } else if (idle < policy_.min_spare && count < limit_) {
         const int more = std::min({spawn_rate_, policy_.min_spare - idle, limit_ - count});
-        if (spawn_rate_ >= hectic_rate)
+        if (spawn_rate_ >= hectic_rate && backoff_.count() == 0)
             plan.hurried_spawn = more;
         target_ = std::max(target_, count + more);
         spawn_rate_ = std::min(spawn_rate_ * 2, policy_.max_spawn_rate);

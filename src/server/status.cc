@@ -41,8 +41,11 @@ const char* scaling_word(config::Scaling scaling)
     return "";
 }
 
-const char* state_word(const WorkerState& state, const WorkerReport& report)
+const char* state_word(const CrewMember& worker, const WorkerReport& report)
 {
+    const WorkerState& state = worker.state;
+    if (worker.stopped)
+        return "stopped";
     if (state.aborted != never)
         return "aborted";
     if (state.retired != never || state.hurried != never)
@@ -57,7 +60,7 @@ control::WorkerStatus worker_status(const CrewMember& worker, const Service& ser
     const WorkerReport report = worker.slot->report(now);
     control::WorkerStatus status;
     status.pid = worker.state.pid;
-    status.state = state_word(worker.state, report);
+    status.state = state_word(worker, report);
     status.current = worker.service.get() == &service;
     status.age = seconds_between(worker.state.started, now);
     status.requests = report.requests;
@@ -99,7 +102,8 @@ control::PoolStatus pool_status(const Service& service, const Crew& crew, const 
         pool.queue_size = static_cast<int>(backlog->size);
     }
     pool.settled = service.policy.settled(crew.states(service, now));
-    pool.retry = static_cast<double>(service.policy.backoff().count()) / 1000;
+    if (pool.limit > 0)
+        pool.retry = static_cast<double>(service.policy.backoff().count()) / 1000;
     for (const SharedListener& listener : service.listeners)
         pool.listeners.push_back(listener->bound());
     add_workers(pool, service, crew, now);

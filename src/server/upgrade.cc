@@ -104,6 +104,20 @@ bool is_server(pid_t pid)
            read_whole(process + "/environ").find(std::string(variable) + "=") != std::string::npos;
 }
 
+// As EXIT STATUS in tricorn(8).
+const char* reason_of(const ExitStatus& status)
+{
+    if (status.signalled)
+        return "";
+    switch (status.code) {
+    case exit_worker_boot: return ": a worker failed to boot";
+    case exit_handler_load: return ": a handler failed to load";
+    case exit_usage: return ": wrong usage";
+    case exit_config: return ": wrong configuration";
+    default: return "";
+    }
+}
+
 // A child of this process that is a server; 0: there is none. One that is in the middle of
 // execve(2) cannot be told from others for a moment.
 pid_t find_server()
@@ -150,6 +164,7 @@ void Successor::start(const config::Invocation& invocation,
     }
     pid_ = pid;
     ready_ = false;
+    last_end_.clear();
     line_ = std::move(line.write);
     report_ = std::move(report.read);
 }
@@ -171,6 +186,7 @@ void Successor::become(const config::Invocation& invocation,
     if (const int log = logging::descriptor(); log >= first_handed)
         logging::adopt(
             UniqueFd(::fcntl(log, F_DUPFD_CLOEXEC, first_handed + static_cast<int>(fds.size()))));
+    reset_signals();  // it need not be tricorn itself: a shell script keeps what is blocked
     const bool placed = place(fds);
     const std::string self = std::to_string(::getpid());
     set("LISTEN_PID", self);
@@ -187,9 +203,12 @@ void Successor::become(const config::Invocation& invocation,
     for (const std::string& word : invocation.words)
         argv.push_back(const_cast<char*>(word.c_str()));
     argv.push_back(nullptr);
-    if (placed && ::chdir(invocation.directory.c_str()) == 0)
+    const bool there = ::chdir(invocation.directory.c_str()) == 0;
+    if (placed && there)
         ::execvp(argv[0], argv.data());
-    logging::error("cannot start the new server, %s: %s", argv[0], errno_text(errno).c_str());
+    logging::error("cannot start the new server, %s: %s",
+                   there ? argv[0] : invocation.directory.c_str(),
+                   errno_text(errno).c_str());
     ::_exit(exit_failure);
 }
 
@@ -218,8 +237,9 @@ bool Successor::ended(pid_t pid, const ExitStatus& status)
 {
     if (pid != pid_)
         return false;
+    last_end_ = "process " + std::to_string(pid) + " " + describe(status) + reason_of(status);
     logging::write(status.clean() ? logging::Level::info : logging::Level::error,
-                   "the new server, process " + std::to_string(pid) + ", " + describe(status));
+                   "the new server has ended: " + last_end_);
     pid_ = 0;
     ready_ = false;
     line_.reset();

@@ -47,6 +47,8 @@ public:
     pid_t pid() const { return pid_; }
     // It has said that it serves. One of a version that does not know how to never does.
     bool ready() const { return ready_; }
+    // How the last one ended, in words; empty: none has.
+    const std::string& last_end() const { return last_end_; }
     // Runs, but may still fail.
     bool starting() const { return running() && !ready_; }
 
@@ -72,6 +74,7 @@ private:
 
     pid_t pid_ = 0;
     bool ready_ = false;
+    std::string last_end_;
     bool stop_next_ = false;  // this one stops already: TERM was for the server that follows
     UniqueFd line_;           // a word for tell_main(); closed when this server ends, however
     UniqueFd report_;         // until the new server has said that it is ready

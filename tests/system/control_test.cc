@@ -245,9 +245,9 @@ TEST_CASE("control: reload does not wait longer than it may", "[control]")
     Server server({.global = with_control, .environment = module.environment()});
     REQUIRE(wait_serving(server));
     server.configure({.pool = module.pool() + "workers = 1\n", .global = with_control});
-    const Finished late = ctl(server, {"-t", "200ms", "reload"});
+    const Finished late = ctl(server, {"-t", "1s", "reload"});
     CHECK(late.status == failed);
-    CHECK_THAT(late.err, Contains("the new workers do not serve yet after 200ms"));
+    CHECK_THAT(late.err, Contains("the new workers do not serve yet after 1s"));
     CHECK(status_of(server)["state"] == "reloading");
     CHECK_THAT(ctl(server, {"workers"}).out, Contains("booting") && Contains("idle, old"));
     CHECK(server.serves());
@@ -261,9 +261,9 @@ TEST_CASE("control: stop lets requests finish and waits for the end", "[control]
     Server server({.global = with_control});
     REQUIRE(wait_serving(server));
     LongRequest request(server);
-    const Finished early = ctl(server, {"--timeout", "200ms", "stop"});
+    const Finished early = ctl(server, {"--timeout", "1s", "stop"});
     CHECK(early.status == failed);
-    CHECK_THAT(early.err, Contains("has not ended yet after 200ms"));
+    CHECK_THAT(early.err, Contains("has not ended yet after 1s"));
     CHECK(status_of(server)["state"] == "draining");
     CHECK(ctl(server, {"scale", "www", "+1"}).status == failed);
     CHECK(ctl(server, {"reload"}).status == failed);
@@ -567,9 +567,118 @@ TEST_CASE("control: an upgrade whose new server cannot start fails", "[control]"
     const Finished upgrade = ctl(server, {"upgrade"});
     CHECK(upgrade.status == failed);
     CHECK(upgrade.out.empty());
-    CHECK(upgrade.err == "tricornctl: the new server has ended, see the log\n");
+    CHECK_THAT(upgrade.err,
+               Contains("tricornctl: the new server has ended: process ") &&
+                   Contains(" exited with status 78: wrong configuration, see the log\n"));
     CHECK(server.serves());
+    CHECK_THAT(ctl(server, {"status"}).out, Contains("the last upgrade: the new server has ended"));
+    const Finished rollback = ctl(server, {"rollback"});
+    CHECK(rollback.status == failed);
+    CHECK_THAT(rollback.err, Contains("there is no new server"));
     CHECK(ctl(server, {"stop"}).status == ok);
+}
+
+TEST_CASE("control: rollback takes an upgrade back whether the new server is ready or not",
+          "[control]")
+{
+    const SlowModule module;
+    const TempDir place;
+    const std::string global = with_control + "pid = " + place.path() + "/pid\n";
+    Server server({.global = global, .environment = module.environment()});
+    REQUIRE(wait_serving(server));
+    const bool ready = GENERATE(false, true);
+    if (!ready)
+        server.configure({.pool = module.pool() + "workers = 1\n", .global = global});
+    CHECK((ctl(server, {"-t", ready ? "1m" : "500ms", "upgrade"}).status == ok) == ready);
+    const Finished again = ctl(server, {"upgrade"});
+    CHECK(again.status == failed);
+    CHECK_THAT(again.err, Contains(ready ? "completes the upgrade" : "is not ready yet: wait"));
+    const pid_t fresh = status_of(server)["successor"].get<pid_t>();
+    const Finished rollback = ctl(server, {"rollback"});
+    CHECK(rollback.status == ok);
+    CHECK(rollback.out == "the upgrade is taken back\n");
+    CHECK_FALSE(alive(fresh));
+    CHECK(server.serves());
+    CHECK(pid_in(place / "pid") == server.pid());
+    CHECK_FALSE(exists(place / "pid.2"));
+}
+
+TEST_CASE("control: a new server that is killed leaves no pid file", "[control]")
+{
+    const TempDir place;
+    Server server({.global = with_control + "pid = " + place.path() + "/pid\n"});
+    REQUIRE(wait_serving(server));
+    REQUIRE(ctl(server, {"upgrade"}).status == ok);
+    const auto fresh = status_of(server)["successor"].get<pid_t>();
+    CHECK(pid_in(place / "pid.2") == fresh);
+    ::kill(fresh, SIGKILL);
+    CHECK(wait_for([&] { return status_of(server)["successor"] == 0; }));
+    CHECK_THAT(status_of(server)["successor_end"].get<std::string>(), Contains("SIGKILL"));
+    CHECK_FALSE(exists(place / "pid.2"));
+    CHECK(server.serves());
+}
+
+TEST_CASE("control: a new server that is a shell script gets signals", "[control]")
+{
+    const TempDir place;
+    const std::string script = place / "tricorn";
+    write_file(script, "#!/bin/sh\nexec sleep 600\n", 0755);
+    const Server configured({.global = with_control});
+    Command command;
+    command.arguments = {place / "server",
+                         "-c",
+                         configured.configuration(),
+                         "-b",
+                         "unix:" + (place / "s"),
+                         "--set",
+                         "control=" + (place / "c")};
+    REQUIRE(::symlink(binary().c_str(), command.arguments[0].c_str()) == 0);
+    Process process(command);
+    REQUIRE(wait_for([&] { return exists(place / "c") && exists(place / "s"); }));
+    REQUIRE(::unlink(command.arguments[0].c_str()) == 0);
+    REQUIRE(::symlink(script.c_str(), command.arguments[0].c_str()) == 0);
+    CHECK(tricornctl({"-s", place / "c", "-t", "300ms", "upgrade"}).status == failed);
+    CHECK(tricornctl({"-s", place / "c", "rollback"}).status == ok);
+    process.signal(SIGTERM);
+    CHECK(process.wait() == ok);
+}
+
+TEST_CASE("control: while on_stop runs the state says so and nothing new is begun", "[control]")
+{
+    const TempDir place;
+    Server server({.global = with_control + "on_stop = while ! [ -e " + place.path() +
+                             "/go ]; do sleep 0.1; done\n"});
+    REQUIRE(wait_serving(server));
+    server.signal(SIGTERM);
+    CHECK(wait_for([&] { return status_of(server)["state"] == "on_stop"; }));
+    CHECK(server.serves());
+    for (const std::string command : {"reload", "upgrade"})
+        CHECK(ctl(server, {command}).err == "tricornctl: the server is stopping\n");
+    CHECK(ctl(server, {"scale", "www", "+1"}).status == failed);
+    write_file(place / "go", "");
+    CHECK(server.process().wait() == ok);
+}
+
+TEST_CASE("control: status tells what keeps workers from serving", "[control]")
+{
+    const TempDir place;
+    const std::string path = place / "pid";
+    Server server({.pool = "workers = 1\n", .global = with_control});
+    REQUIRE(wait_serving(server));
+    const pid_t worker = server.worker();
+    ::kill(worker, SIGSTOP);
+    CHECK(wait_for(
+        [&] { return ctl(server, {"workers"}).out.find("stopped") != std::string::npos; }));
+    ::kill(worker, SIGCONT);
+    CHECK(wait_for(
+        [&] { return ctl(server, {"workers"}).out.find("stopped") == std::string::npos; }));
+    REQUIRE(ctl(server, {"upgrade"}).status == ok);
+    server.signal(SIGWINCH);
+    CHECK(wait_for([&] { return status_of(server)["pools"][0]["total"] == 0; }));
+    CHECK_THAT(ctl(server, {"status"}).out, Contains("SIGWINCH has retired all workers"));
+    CHECK(ctl(server, {"rollback"}).status == ok);
+    CHECK(server.wait_workers(1));
+    CHECK(server.serves());
 }
 
 TEST_CASE("control: stop is refused while the new server is not ready", "[control]")
@@ -578,9 +687,9 @@ TEST_CASE("control: stop is refused while the new server is not ready", "[contro
     Server server({.global = with_control, .environment = module.environment()});
     REQUIRE(wait_serving(server));
     server.configure({.pool = module.pool() + "workers = 1\n", .global = with_control});
-    const Finished late = ctl(server, {"-t", "200ms", "upgrade"});
+    const Finished late = ctl(server, {"-t", "1s", "upgrade"});
     CHECK(late.status == failed);
-    CHECK_THAT(late.err, Contains("is not ready yet after 200ms"));
+    CHECK_THAT(late.err, Contains("is not ready yet after 1s"));
     const pid_t fresh = status_of(server)["successor"].get<pid_t>();
     CHECK(status_of(server)["successor_ready"] == false);
     const std::string process = "process " + std::to_string(fresh);
@@ -710,8 +819,10 @@ TEST_CASE("control: HUP moves the socket and switches it off and on", "[control]
     const std::string first = control_socket(server);
     const std::string second = server.directory() / "d";
     server.configure({.global = "control = d\n"});
-    CHECK(ctl(server, {"reload"}).status == unreachable);  // it cannot see the end of it
-    CHECK(wait_for([&] { return tricornctl({"-s", second, "status"}).status == ok; }));
+    const Finished moved = ctl(server, {"reload"});
+    CHECK(moved.status == ok);
+    CHECK(moved.out == "reloaded, controlled at " + second + " from now on\n");
+    CHECK(tricornctl({"-s", second, "status"}).status == ok);
     CHECK_FALSE(exists(first));
 
     server.configure({.global = "control = none/c\n"});
@@ -721,7 +832,9 @@ TEST_CASE("control: HUP moves the socket and switches it off and on", "[control]
     CHECK(tricornctl({"-s", second, "status"}).status == ok);
 
     server.configure({});
-    server.signal(SIGHUP);
+    const Finished off = tricornctl({"-s", second, "reload"});
+    CHECK(off.status == ok);
+    CHECK(off.out == "reloading, and without a control socket from now on\n");
     CHECK(wait_for([&] { return !exists(second); }));
     CHECK(server.serves());
     server.configure({.global = with_control});

@@ -154,7 +154,7 @@ TEST_CASE("hooks: on_reload hears once of new workers that do not boot", "[hooks
     server.configure(setup);
     server.signal(SIGHUP);
     REQUIRE(server.wait_log("the next worker is started in 2 s"));
-    CHECK(read_file(log) == "failed\n");
+    CHECK(wait_for([&] { return read_file(log) == "failed\n"; }));
     setup.pool = "";
     server.configure(setup);
     server.signal(SIGHUP);

@@ -105,10 +105,12 @@ TEST_CASE("control: what is read is what was written", "[control]")
     reply.status->successor = 8;
     reply.status->successor_ready = true;
     reply.message = "done";
+    reply.control = "";
     const auto read = control::read_reply(control::write_reply(reply));
     REQUIRE(read);
     CHECK(read->ok);
     CHECK(read->message == "done");
+    CHECK(read->control == "");
     REQUIRE(read->status);
     CHECK(read->status->state == "reloading");
     CHECK(read->status->reloads == 3);
