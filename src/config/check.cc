@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/process.h"
 #include "base/text.h"
+#include "config/check_places.h"
 #include "config/check_privileges.h"
 #include "config/inside.h"
 #include "log/access_log.h"
@@ -66,6 +67,8 @@ private:
     void problem(const Pool& pool, std::string_view key, const std::string& text);
     void missing(const Pool& pool, const std::string& text);
     void warning(const Pool& pool, std::string_view key, const std::string& text);
+    void warn_of_place(const Origin& origin, std::string_view key, const std::string& text);
+    void check_global_place(std::string_view key, const std::string& wrong);
 
     Draft& draft_;
     bool root_;
@@ -105,9 +108,26 @@ void Checker::warning(const Pool& pool, std::string_view key, const std::string&
     draft_.warnings.push_back(origin(pool, key).text() + ": " + std::string(key) + ": " + text);
 }
 
+void Checker::warn_of_place(const Origin& origin, std::string_view key, const std::string& text)
+{
+    if (!text.empty())
+        draft_.warnings.push_back(origin.text() + ": " + std::string(key) + ": " + text);
+}
+
+void Checker::check_global_place(std::string_view key, const std::string& wrong)
+{
+    const auto origins = draft_.origins.find({"global", std::string(key)});
+    if (origins != draft_.origins.end())
+        warn_of_place(origins->second.back(), key, wrong);
+}
+
 void Checker::check_global()
 {
     const Global& global = draft_.config.global;
+    if (global.error_log.starts_with('/'))
+        check_global_place("error_log", wrong_file(global.error_log));
+    if (!global.pid.empty())
+        check_global_place("pid", wrong_file(global.pid));
     if (global.error_log == "syslog")
         draft_.problems.push_back({draft_.origins[{"global", "error_log"}].back(),
                                    "error_log: syslog is no file: write log_syslog = yes"});
@@ -125,6 +145,7 @@ void Checker::check_control()
         return;
     const Origin& where = origin->second.back();
     const auto address = net::Address::parse("unix:" + path);
+    check_global_place("control", wrong_socket(path));
     if (address)
         addresses_[address.value().text] = "the control socket, " + where.text();
     else
@@ -263,6 +284,8 @@ void Checker::check_bind(const Pool& pool)
             draft_.problems.push_back({where, "bind: " + address.error()});
             continue;
         }
+        if (!address.value().path.empty())
+            warn_of_place(where, "bind", wrong_socket(address.value().path));
         const auto [earlier, first] =
             addresses_.try_emplace(address.value().text, "pool " + pool.name + ", " + where.text());
         if (!first)
@@ -374,6 +397,8 @@ void Checker::check_access_log(const Pool& pool)
         warning(pool,
                 "access_log",
                 "a daemon has no standard output, so this log is lost: name a file, or syslog");
+    if (pool.access_log.starts_with('/'))
+        warn_of_place(origin(pool, "access_log"), "access_log", wrong_file(pool.access_log));
     if (const auto wrong = AccessLog::check_format(pool.access_log_format))
         problem(pool, "access_log_format", *wrong);
 }

@@ -249,15 +249,17 @@ void Parser::finish_entry()
     }
 }
 
-// The whole file; nullopt with errno set when it cannot be read.
-std::optional<std::string> read_file(const std::string& path)
+// The whole file, or why not. A reload reads it again, and must not wait for whoever writes to a
+// pipe.
+std::optional<std::string> read_file(const std::string& path, std::string& why)
 {
-    const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
+    const auto failed = [&why] { return why = errno_text(errno), std::nullopt; };
+    const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
     struct stat status {};
     if (fd.get() < 0 || ::fstat(fd.get(), &status) < 0)
-        return std::nullopt;
-    if (S_ISDIR(status.st_mode)) {
-        errno = EISDIR;
+        return failed();
+    if (!S_ISREG(status.st_mode) && !S_ISCHR(status.st_mode)) {
+        why = S_ISDIR(status.st_mode) ? errno_text(EISDIR) : "it is no file";
         return std::nullopt;
     }
     std::string text;
@@ -267,12 +269,12 @@ std::optional<std::string> read_file(const std::string& path)
         if (length < 0 && errno == EINTR)
             continue;
         if (length < 0)
-            return std::nullopt;
+            return failed();
         if (length == 0)
             return text;
         text.append(buffer, static_cast<std::size_t>(length));
         if (text.size() > max_file) {
-            errno = EFBIG;
+            why = errno_text(EFBIG);
             return std::nullopt;
         }
     }
@@ -314,11 +316,10 @@ void Files::read(const std::string& path, const Origin& origin, const std::strin
         return problem(origin,
                        key + "files include one another over " + std::to_string(max_depth) +
                            " deep: include " + path + " from a file further up");
-    const auto text = read_file(path);
+    std::string why;
+    const auto text = read_file(path, why);
     if (!text)
-        return problem(origin,
-                       key + (key.empty() ? "" : path + ": ") +
-                           "cannot be read: " + errno_text(errno));
+        return problem(origin, key + (key.empty() ? "" : path + ": ") + "cannot be read: " + why);
 
     Ini file;
     Parser(path, *text, file).parse();

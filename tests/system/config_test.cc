@@ -2,6 +2,7 @@
 // Source   php-fpm's config tests (unknown keys, ranges, include order); sysexits(3): 64 and 78.
 #include "tests/catch.h"
 #include "tests/system/support/address.h"
+#include "tests/system/support/control.h"
 #include "tests/system/support/server.h"
 
 #include <algorithm>
@@ -9,6 +10,8 @@
 #include <filesystem>
 #include <regex>
 #include <string>
+
+#include <sys/stat.h>
 
 namespace {
 
@@ -336,4 +339,18 @@ TEST_CASE("config: a program as TARGET answers every path", "[config]")
     CHECK(entry(reply.body(), "SCRIPT_NAME").empty());
     process.signal(SIGTERM);
     CHECK(process.wait() == ok);
+}
+
+TEST_CASE("config: a pipe among the pools is a mistake and nothing waits for it", "[config]")
+{
+    Server server({.global = with_control + "include = pools/*.conf\n"});
+    const std::string pools = server.directory() / "pools";
+    REQUIRE(::mkdir(pools.c_str(), 0755) == 0);
+    REQUIRE(::mkfifo((pools + "/pipe.conf").c_str(), 0644) == 0);
+    const Finished reload = ctl(server, {"reload"});
+    CHECK(reload.status == ExitStatus{1, 0});
+    CHECK_THAT(reload.err,
+               Catch::Matchers::Contains(pools + "/pipe.conf: cannot be read: it is no file"));
+    CHECK(server.serves());
+    CHECK(tricorn({"--check-config", "-c", server.configuration()}).status == ExitStatus{78, 0});
 }

@@ -282,6 +282,27 @@ TEST_CASE("config: others than root cannot change the user and are told so")
     CHECK(loaded.warnings[1] == site.conf() + ":5: group: ignored, only root can change it");
 }
 
+TEST_CASE("config: places that are not there or taken are warned about")
+{
+    Site site;
+    CHECK(site.mistakes_of("[global]\nerror_log = none/log\npid = none/pid\ncontrol = none/c\n" +
+                           site.pool("www",
+                                     "bind = unix:t.conf\nbind = unix:none/s\n"
+                                     "access_log = cgi\n")) == "nothing is wrong");
+    const auto warnings = site.load().warnings;
+    const std::string none = "there is no directory " + (site.directory / "none/") + " yet";
+    const auto warned = [&](const std::string& text) {
+        return std::ranges::count(warnings, site.conf() + ":" + text) == 1;
+    };
+    CHECK(warned("2: error_log: " + none));
+    CHECK(warned("3: pid: " + none));
+    CHECK(warned("4: control: " + none));
+    CHECK(warned("8: bind: " + site.conf() + " is in the way and is no socket"));
+    CHECK(warned("9: bind: " + none));
+    CHECK(warned("10: access_log: " + (site.directory / "cgi") + " is a directory"));
+    CHECK(warnings.size() == 6);
+}
+
 TEST_CASE("config: a daemon with its access log on standard output is warned about")
 {
     Site site;

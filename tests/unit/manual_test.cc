@@ -132,7 +132,7 @@ TEST_CASE("manual: tricornctl.1 and the completion know every command and option
             CHECK_THAT(completion, Contains(option));
         }
     }
-    CHECK(commands == 11);
+    CHECK(commands == 12);
     for (const char* code : {"0", "1", "2", "64"})
         CHECK_THAT(text, Contains("\n.It " + std::string(code) + "\n"));
 }
