@@ -19,9 +19,10 @@ namespace {
 int serve(config::Loaded loaded, Daemon& daemon)
 {
     server::Predecessor predecessor = server::Predecessor::find();
-    if (loaded.config.global.daemon)
-        daemon = predecessor.exists() ? Daemon::inherited() : Daemon::detach();
     const config::Global& global = loaded.config.global;
+    const std::string log = global.error_log == "-" ? "syslog" : global.error_log;
+    if (global.daemon)
+        daemon = predecessor.exists() ? Daemon::inherited() : Daemon::detach(log);
     const bool log_elsewhere = global.log_syslog || global.daemon || global.error_log != "-";
     try {
         return server::Arbiter(std::move(loaded), daemon, std::move(predecessor)).run();

@@ -15,14 +15,15 @@ namespace {
 
 // In the process that was called: ends it with what the daemon reports; a daemon that dies before
 // it can report has failed.
-[[noreturn]] void wait_for_report(int pipe) noexcept
+[[noreturn]] void wait_for_report(int pipe, const std::string& log) noexcept
 {
     unsigned char code = exit_failure;
     if (::read(pipe, &code, 1) != 1)
         code = exit_failure;
     // The log has what a worker says, which need not be where anybody looks now.
     if (code == exit_worker_boot || code == exit_handler_load)
-        std::fprintf(stderr, "tricorn: the first workers did not start: the log says why\n");
+        std::fprintf(
+            stderr, "tricorn: the first workers did not start: %s says why\n", log.c_str());
     ::_exit(code);
 }
 
@@ -36,7 +37,7 @@ pid_t checked_fork()
 
 }  // namespace
 
-Daemon Daemon::detach()
+Daemon Daemon::detach(const std::string& log)
 {
     Pipe pipe;
     if (!open_pipe(pipe))
@@ -48,7 +49,7 @@ Daemon Daemon::detach()
     // The waiting process must not hold the end that it waits for.
     if (checked_fork() > 0) {
         daemon.status_.reset();
-        wait_for_report(pipe.read.get());
+        wait_for_report(pipe.read.get(), log);
     }
     pipe.read.reset();
     if (::setsid() < 0)

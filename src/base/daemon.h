@@ -6,6 +6,8 @@
 
 #include "base/unique_fd.h"
 
+#include <string>
+
 class Daemon {
 public:
     // Not a daemon: report() does nothing.
@@ -13,7 +15,8 @@ public:
 
     // Forks twice. The process that was called waits for report() and ends with that status; only
     // the daemon returns. It has its own session, / as directory and /dev/null as stdin.
-    static Daemon detach();
+    // log: where it says more than a status, for whoever waits.
+    static Daemon detach(const std::string& log);
 
     // What a daemon has started to follow it is one already.
     static Daemon inherited();

@@ -83,7 +83,8 @@ std::optional<ChannelMessage> receive(int channel) noexcept
     if (::recvmsg(channel, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != 1)
         return std::nullopt;
     ChannelMessage received{static_cast<Message>(tag), descriptor_of(message)};
-    const bool known = received.fd ? takes_descriptor(received.kind) : tag == 'S';
+    const bool known =
+        received.fd ? takes_descriptor(received.kind) : received.kind == Message::stay;
     if (!known || (message.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) != 0)
         return std::nullopt;
     return received;

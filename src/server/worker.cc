@@ -172,7 +172,11 @@ void Worker::take_signals()
         switch (signal->number) {
         case SIGTERM: retiring_ = true; break;
         case SIGINT:
-        case SIGQUIT: retiring_ = stopping_ = true; break;
+        case SIGQUIT:
+            if (!stopping_ && !parent_alive())
+                logging::warning("[%s] the arbiter is gone, stopping", pool().name.c_str());
+            retiring_ = stopping_ = true;
+            break;
         default: break;  // the arbiter's business, in case somebody signals the whole group
         }
     }

@@ -257,7 +257,12 @@ TEST_CASE("boot: a daemon whose workers do not start says so where it was called
                                      "control=",
                                      place / "closed"});
     CHECK(daemon.status == ExitStatus{4, 0});
-    CHECK(daemon.err == "tricorn: the first workers did not start: the log says why\n");
+    CHECK(daemon.err ==
+          "tricorn: the first workers did not start: " + (place / "log") + " says why\n");
+    CHECK(read_file(place / "log")
+              .find("root " + (place / "closed") +
+                    ": the pool's user may not "
+                    "search ") != std::string::npos);
 }
 
 TEST_CASE("boot: WINCH retires the workers of a daemon and keeps the arbiter", "[process]")

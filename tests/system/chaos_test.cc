@@ -128,6 +128,15 @@ std::ostream& operator<<(std::ostream& out, const Footprint& footprint)
     return out;
 }
 
+std::set<std::string> sockets_in(const std::string& directory)
+{
+    std::set<std::string> found;
+    for (const auto& entry : std::filesystem::directory_iterator(directory))
+        if (entry.is_socket())
+            found.insert(entry.path());
+    return found;
+}
+
 // What may be lost when nobody can promise anything.
 constexpr std::size_t any = std::numeric_limits<std::size_t>::max();
 
@@ -158,7 +167,9 @@ public:
     }
 
     // Lets it happen again and again under traffic. Each time answers the requests that it costs.
-    void play(const std::string& what, const std::function<std::size_t(Traffic&)>& happen)
+    void play(const std::string& what,
+              const std::function<std::size_t(Traffic&)>& happen,
+              std::size_t least_times = 2)
     {
         Traffic traffic(server, clients);
         REQUIRE(traffic.wait_answered(4));
@@ -169,7 +180,7 @@ public:
             const std::size_t cost = happen(traffic);
             allowed = cost == any || allowed == any ? any : allowed + cost;
             ++times;
-        } while (watch.elapsed() < duration());
+        } while (watch.elapsed() < duration() || times < least_times);
         CHECK(traffic.wait_answered(8));
         traffic.stop();
         answered = traffic.answered();
@@ -193,6 +204,7 @@ public:
         if (!same)
             CHECK(now == before_);
         CHECK(wait_for([&] { return !any_zombie(arbiter()); }));
+        CHECK(wait_for([&] { return sockets_in(server.directory().path()) == sockets_; }));
         for (const pid_t worker : workers())
             CHECK(children_of(worker).empty());
     }
@@ -223,6 +235,7 @@ private:
     void settle()
     {
         REQUIRE(wait_workers(at_rest_));
+        sockets_ = sockets_in(server.directory().path());
         // A worker that boots has not opened everything yet.
         REQUIRE(wait_for([&] {
             before_ = Footprint(arbiter());
@@ -239,6 +252,7 @@ private:
     std::string pid_file_;
     std::size_t at_rest_;
     Footprint before_{0};
+    std::set<std::string> sockets_;
     std::minstd_rand random_{std::random_device{}()};
 };
 
@@ -488,11 +502,14 @@ TEST_CASE("chaos: upgrades lose no request whether they are completed or taken b
         CHECK(scene.arbiter() == (complete ? fresh : old));
         CHECK(traffic.wait_answered(4));
     };
-    scene.play("an upgrade taken back and one completed", [&](Traffic& traffic) -> std::size_t {
-        upgrade(traffic, false);
-        upgrade(traffic, true);
-        return 0;
-    });
+    scene.play(
+        "an upgrade taken back and one completed",
+        [&](Traffic& traffic) -> std::size_t {
+            upgrade(traffic, false);
+            upgrade(traffic, true);
+            return 0;
+        },
+        5);
     CHECK(scene.failed == 0);
     CHECK(scene.arbiter() != scene.server.pid());
     scene.check_whole();

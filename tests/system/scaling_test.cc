@@ -162,6 +162,25 @@ TEST_CASE("scaling: max_requests is exact when the worker may go", "[scaling]")
     CHECK(server.wait_log("was retired: max_requests"));
 }
 
+TEST_CASE("scaling: max_requests_jitter spreads the number of requests", "[scaling]")
+{
+    const Server server({.pool = "workers = 1\nmax_requests = 3\nmax_requests_jitter = 20\n"});
+    std::set<int> numbers;
+    const std::string words = " has served ";
+    CHECK(wait_for(
+        [&] {
+            CHECK(server.serves());
+            const std::string log = server.log();
+            numbers.clear();
+            for (std::size_t at = log.find(words); at != log.npos; at = log.find(words, at + 1))
+                numbers.insert(std::stoi(log.substr(at + words.size())));
+            return numbers.size() >= 3;
+        },
+        soon));
+    CHECK(*numbers.begin() >= 3);
+    CHECK(*numbers.rbegin() <= 23);
+}
+
 TEST_CASE("scaling: workers that are due at once go by turns and no request is lost", "[scaling]")
 {
     const Server server({.pool = "workers = 4\nmax_requests = 5\nrecycle_share = 25\n"});

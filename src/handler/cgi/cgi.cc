@@ -49,6 +49,8 @@ std::string interpreter_of(int file)
 // What execve(2) means by its errno: the file itself is there and may be executed.
 std::string exec_failure(const Script& script, int error)
 {
+    if (error == ENOENT && script.interpreted && ::access(script.path.c_str(), F_OK) != 0)
+        return "it has been moved or removed";
     if (error == ENOENT && script.interpreted)
         return "its interpreter is not there: " +
                text::in_quotes(interpreter_of(script.file.get()));

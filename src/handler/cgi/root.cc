@@ -33,6 +33,18 @@ std::string real_path(const std::string& path)
     return found ? found.get() : "";
 }
 
+// The directory on the way to it that may not be searched; empty: all may.
+std::string blocked_at(const std::string& path)
+{
+    for (std::size_t slash = path.find('/', 1); slash != std::string::npos;
+         slash = path.find('/', slash + 1)) {
+        const std::string part = path.substr(0, slash);
+        if (::faccessat(AT_FDCWD, part.c_str(), X_OK, AT_EACCESS) != 0)
+            return part;
+    }
+    return "";
+}
+
 std::string without_trailing_slashes(std::string path)
 {
     while (path.ends_with('/'))
@@ -61,6 +73,9 @@ Root::Root(const std::string& directory, bool use_openat2)
       use_openat2_(use_openat2)
 {
     struct stat status {};
+    const std::string blocked = !directory_ && errno == EACCES ? blocked_at(directory) : "";
+    if (!blocked.empty())
+        refuse_root(directory, "the pool's user may not search " + blocked + " (chmod +x)");
     if (!directory_ || ::fstat(directory_.get(), &status) != 0)
         refuse_root(directory, errno_text(errno));
     device_ = status.st_dev;
