@@ -44,22 +44,28 @@ bool is_member(std::string_view list, std::string_view word)
     return false;
 }
 
+std::string in_group(std::string file, std::string_view group, std::string_view name)
+{
+    if (group != "/")
+        file += group;
+    file += name;
+    return file;
+}
+
 }  // namespace
 
 // A line is "0::/path" in version 2, "4:memory:/path" in version 1.
 std::vector<std::string> counter_files(std::string_view cgroup)
 {
-    const std::string mounted = "/sys/fs/cgroup";
     std::vector<std::string> files;
     while (!cgroup.empty()) {
         std::string_view line = next_part(cgroup, '\n');
         const bool unified = next_part(line, ':') == "0";
         const std::string_view controllers = next_part(line, ':');
-        const std::string path(line == "/" ? std::string_view() : line);
         if (is_member(controllers, "memory"))
-            files.push_back(mounted + "/memory" + path + "/memory.oom_control");
+            files.push_back(in_group("/sys/fs/cgroup/memory", line, "/memory.oom_control"));
         else if (unified && controllers.empty())
-            files.push_back(mounted + path + "/memory.events");
+            files.push_back(in_group("/sys/fs/cgroup", line, "/memory.events"));
     }
     files.emplace_back("/proc/vmstat");
     return files;

@@ -57,8 +57,6 @@ private:
     void spawn_workers(const std::shared_ptr<Service>& service, int count);
     void fall_back(Service& service);
     bool make_room(Service& service);
-    void look_around();
-    static bool connection_waits(const Service& service);
     std::vector<std::pair<Service*, std::size_t>> watch_demand(std::vector<pollfd>& set) const;
     void murder_workers();
     void reap_workers();
@@ -66,24 +64,31 @@ private:
     void boot_failed(const CrewMember& worker, const ExitStatus& status);
     void for_each_service(const std::function<void(const std::shared_ptr<Service>&)>& act);
 
+    // arbiter_report.cc
+    void look_around();
+    static bool connection_waits(const Service& service);
     void report();
     std::string summary() const;
     void report_load(TimePoint now);
 
-    // arbiter_commands.cc
+    // arbiter_reload.cc
     void reload();
     void commit(config::Loaded fresh, Services next);
     void give_up_listeners(const Services& next);
     bool keep_unchanged(const config::Global& global, Services& next) const;
+
+    // arbiter_upgrade.cc
     void look_at_other_server();
     std::string upgrade();
-    bool is_stopping() const;
     std::string too_early_to_stop() const;
     void give_way();
     void take_back();
     bool successor_ended(pid_t pid, const ExitStatus& status);
     void take_over();
     void become_main();
+
+    // arbiter_commands.cc
+    bool is_stopping() const;
     std::string reopen_logs();
     void resize(bool more);
     void terminate();

@@ -1,0 +1,129 @@
+// SIGHUP: the configuration read anew, beside the one that serves.
+#include "log/log.h"
+#include "net/notify.h"
+#include "server/arbiter.h"
+#include "server/channel.h"
+
+#include <algorithm>
+#include <sstream>
+
+namespace server {
+
+namespace {
+
+void log_lines(const char* text)
+{
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);)
+        logging::error("%s", line.c_str());
+}
+
+}  // namespace
+
+// A mistake of any kind leaves the present configuration at work.
+void Arbiter::reload()
+{
+    if (mode_ != Mode::serving)
+        return;
+    net::notify::reloading();
+    Services next;
+    try {
+        config::Loaded fresh = config::load(loaded_.invocation);
+        const std::string& control = fresh.config.global.control;
+        auto control_socket = control_.prepare(control);
+        auto open = listeners_of(services_);
+        open.insert(open.end(), handed_over_.begin(), handed_over_.end());
+        next = open_services(fresh.config, activated_, open);
+        const bool moved = fresh.config.global.pid != loaded_.config.global.pid;
+        PidFile pid_file = moved ? make_pid_file(fresh.config.global) : PidFile();
+        open_log(fresh.config.global);
+        if (moved)
+            std::swap(pid_file_, pid_file);
+        control_.use(control, std::move(control_socket));
+        commit(std::move(fresh), std::move(next));
+    } catch (const std::exception& error) {
+        close_unshared(next, services_);
+        reload_error_ = error.what();
+        log_lines(error.what());
+        logging::error("the configuration was not reloaded, the old one stays in use");
+        hooks_.reload_failed();
+        net::notify::ready("The last reload failed, see the log; the old configuration is in use");
+    }
+}
+
+void Arbiter::commit(config::Loaded fresh, Services next)
+{
+    for (const std::string& warning : fresh.warnings)
+        logging::warning("%s", warning.c_str());
+    if (fresh.config.global.daemon != loaded_.config.global.daemon)
+        logging::warning("daemon does not change by a reload: start the server anew");
+    const bool kept = keep_unchanged(fresh.config.global, next);
+    for (const auto& service : services_) {
+        const auto same = find_service(next, service->config.name);
+        if (same == service)
+            continue;
+        if (same) {
+            same->policy.take_over(service->policy);
+            same->previous = service->previous ? service->previous : service;
+        } else {
+            removed_.push_back(service);
+            logging::info("[%s] is no pool any more", service->config.name.c_str());
+        }
+    }
+    // A pool that is back is not removed any more: its new Service retires the old workers.
+    std::erase_if(removed_, [&](const auto& service) {
+        return find_service(next, service->config.name) != nullptr;
+    });
+    give_up_listeners(next);
+    services_ = std::move(next);
+    apply_options(services_, activated_);
+    loaded_ = std::move(fresh);
+    hooks_.configure(loaded_.config.global);
+    ready_ = false;
+    persistent_ = true;
+    reload_error_.clear();
+    logging::info("configuration reloaded");
+    if (kept)
+        reopen_logs();  // as all the others do by their start
+}
+
+// Those that the next configuration does not have. The new server of an upgrade may have them
+// still.
+void Arbiter::give_up_listeners(const Services& next)
+{
+    for (const SharedListener& listener : given_away_)
+        if (!shares(next, listener))
+            listener->disown();
+    for (const CrewMember& worker : crew_->members())
+        for (const SharedListener& listener : worker.service->listeners)
+            if (!shares(next, listener))
+                send(worker.channel.get(), Message::last, listener->fd());
+    close_unshared(services_, next);
+}
+
+// Pools that are as before keep their workers, with all that these have in hand. When nothing has
+// changed at all, fresh workers are what was asked for.
+bool Arbiter::keep_unchanged(const config::Global& global, Services& next) const
+{
+    const config::Global& before = loaded_.config.global;
+    if (global.error_log != before.error_log || global.log_level != before.log_level ||
+        global.log_syslog != before.log_syslog)
+        return false;
+    std::vector<std::shared_ptr<Service>> kept;  // one for each of next; empty: none
+    for (const auto& service : next) {
+        const auto same = find_service(services_, service->config.name);
+        kept.push_back(same && same->same_as(*service) ? same : nullptr);
+    }
+    const auto unchanged = std::ssize(kept) - std::ranges::count(kept, nullptr);
+    if (unchanged == std::ssize(next) && next.size() == services_.size())
+        return false;
+    for (std::size_t i = 0; i < kept.size(); ++i)
+        if (kept[i]) {
+            logging::info("[%s] has not changed", kept[i]->config.name.c_str());
+            next[i] = kept[i];
+            next[i]->policy.resize(next[i]->config.workers);  // TTIN and the like are over
+        }
+    return unchanged > 0;
+}
+
+}  // namespace server
