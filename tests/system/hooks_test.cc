@@ -148,6 +148,7 @@ TEST_CASE("hooks: on_reload hears once of new workers that do not boot", "[hooks
     const std::string log = place / "reloads";
     Setup setup{.global = "on_reload = echo $TRICORN_RELOAD >> " + log + "\n"};
     Server server(setup);
+    REQUIRE(server.wait_log("info: ready"));
     setup.pool =
         "workers = 2\nhandler = module\nmodule = " + public_file("tests/modules/init_fails.so") +
         "\n";

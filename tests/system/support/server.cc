@@ -306,8 +306,8 @@ std::vector<pid_t> Server::workers() const
 
 pid_t Server::worker() const
 {
-    const auto all = workers();
-    if (all.empty())
+    std::vector<pid_t> all;
+    if (!wait_for([&] { return !(all = workers()).empty(); }))
         throw std::runtime_error("the server has no worker:\n" + log());
     return all[0];
 }

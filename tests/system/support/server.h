@@ -59,7 +59,7 @@ public:
     Process& process() { return *process_; }
     void signal(int signo) const { process_->signal(signo); }
     std::vector<pid_t> workers() const;
-    pid_t worker() const;  // the first; throws when there is none
+    pid_t worker() const;  // the first; throws when there is none for long
     bool wait_workers(std::size_t count, Milliseconds patience = default_patience) const;
     std::vector<pid_t> programs() const;  // everything that runs beneath the workers
     // What was sent to stderr, and waiting until it holds a text.
