@@ -89,20 +89,16 @@ std::shared_ptr<Control::Socket> Control::prepare(const std::string& setting) co
     // Somebody may have removed the file.
     if (socket_ && socket_->path() == path && socket_->reachable())
         return socket_;
-    // The second time in case that the parent has ended between a try and the look at it.
-    for (bool first = true;; first = false) {
-        try {
-            return std::make_shared<Socket>(path);
-        } catch (const StartError& error) {
-            if (by_default || parent_has(path)) {
-                // Said once: serve() tries again every now and then.
-                logging::write(setting_.empty() ? logging::Level::info : logging::Level::debug,
-                               std::string("no control socket: ") + error.what());
-                return nullptr;
-            }
-            if (!first)
-                throw StartError(error.exit_code(), std::string("control: ") + error.what());
-        }
+    const bool parents = parent_has(path);  // looked at first: it may end now
+    try {
+        return std::make_shared<Socket>(path);
+    } catch (const StartError& error) {
+        if (!by_default && !parents)
+            throw StartError(error.exit_code(), std::string("control: ") + error.what());
+        // Said once: serve() tries again every now and then.
+        logging::write(setting_.empty() ? logging::Level::info : logging::Level::debug,
+                       std::string("no control socket: ") + error.what());
+        return nullptr;
     }
 }
 

@@ -283,12 +283,9 @@ void Crew::reap(const std::function<void(CrewMember, const ExitStatus&)>& ended,
         // Only what was looked at: it may have been continued, or killed, meanwhile.
         ::waitid(P_PID, static_cast<id_t>(pid), &info, kind_of(info) | WNOHANG);
 
-        if (worker != nullptr && has_ended(info)) {
-            CrewMember member = take_out(pid);
-            if (status.signalled && status.code == SIGKILL && !member.killed)
-                member.out_of_memory = oom_kills_.look();
-            ended(std::move(member), status);
-        } else if (worker != nullptr)
+        if (worker != nullptr && has_ended(info))
+            ended(take_out(pid, status), status);
+        else if (worker != nullptr)
             note_change(*worker, info);
         else if (!known)
             logging::debug("process %d, not a worker, %s", pid, describe(status).c_str());
@@ -303,13 +300,15 @@ CrewMember* Crew::find(pid_t pid)
     return nullptr;
 }
 
-CrewMember Crew::take_out(pid_t pid)
+CrewMember Crew::take_out(pid_t pid, const ExitStatus& status)
 {
     const auto member = std::find_if(members_.begin(), members_.end(), [pid](const auto& other) {
         return other.state.pid == pid;
     });
     CrewMember taken = std::move(*member);
     members_.erase(member);
+    if (status.signalled && status.code == SIGKILL && !taken.killed)
+        taken.out_of_memory = oom_kills_.look();
     return taken;
 }
 

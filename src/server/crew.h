@@ -81,7 +81,7 @@ public:
 
 private:
     CrewMember* find(pid_t pid);
-    CrewMember take_out(pid_t pid);
+    CrewMember take_out(pid_t pid, const ExitStatus& status);
 
     const int wakeup_;
     const bool daemon_;

@@ -25,7 +25,7 @@ constexpr const char* no_privilege = "needs to mount a file system";
 bool make_own_dev()
 {
     const TempDir place;
-    const std::string path = place.path();
+    const std::string& path = place.path();
     if (::unshare(CLONE_NEWNS) != 0 ||
         ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
         ::mount("none", path.c_str(), "tmpfs", 0, "mode=0755") != 0)

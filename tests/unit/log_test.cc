@@ -226,7 +226,7 @@ TEST_CASE("log: a process that has gone on with a description of its own is not 
     const TempDir dir;
     const OpenLog log(dir / "error.log");
     const int before = logging::descriptor();
-    const UniqueFd shared(::dup(before));
+    const UniqueFd shared(::fcntl(before, F_DUPFD_CLOEXEC, 3));
     logging::separate();
     REQUIRE(::fcntl(shared.get(), F_SETFL, 0) == 0);  // neither O_APPEND nor O_NONBLOCK
     const int flags = ::fcntl(logging::descriptor(), F_GETFL);

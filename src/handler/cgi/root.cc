@@ -38,7 +38,7 @@ std::string blocked_at(const std::string& path)
 {
     for (std::size_t slash = path.find('/', 1); slash != std::string::npos;
          slash = path.find('/', slash + 1)) {
-        const std::string part = path.substr(0, slash);
+        std::string part = path.substr(0, slash);
         if (::faccessat(AT_FDCWD, part.c_str(), X_OK, AT_EACCESS) != 0)
             return part;
     }
