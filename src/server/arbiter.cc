@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "log/log.h"
 #include "net/notify.h"
+#include "server/channel.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -68,6 +69,7 @@ int Arbiter::run()
         crew_->forgive_pause(Clock::now());
         murder_workers();
         hooks_.tend(Clock::now());
+        go_on_rolling_back();
         go_on_stopping();
         report();
     }
@@ -249,7 +251,7 @@ void Arbiter::manage_workers()
             fall_back(*service);
         }
         for (const Retirement& retirement : plan.retire)
-            crew_->retire(retirement, now);
+            retire(retirement);
         for (const pid_t pid : plan.keep)
             crew_->keep(pid);
     });
@@ -267,9 +269,23 @@ void Arbiter::retire_removed(TimePoint now)
                        [&](const auto& listener) { return listens_at(*service, listener); }) &&
                    !service->policy.settled(crew_->states(*service, now));
         };
-        if (std::ranges::none_of(services_, awaited))
+        if (removed->policy.limit() > 0 && std::ranges::none_of(services_, awaited)) {
             removed->policy.retire_all();
+            give_up_listeners(*removed);
+            removed->previous.reset();
+        }
     }
+}
+
+// Those who wait where nobody listens any more are for the workers that did.
+void Arbiter::retire(const Retirement& retirement)
+{
+    const CrewMember& worker = crew_->member(retirement.pid);
+    if (mode_ == Mode::serving)
+        for (const SharedListener& listener : worker.service->listeners)
+            if (!shares(services_, listener))
+                send(worker.channel.get(), Message::last, listener->fd());
+    crew_->retire(retirement, Clock::now());
 }
 
 // While the new workers of a reload do not boot, the old ones are replaced when they end.
@@ -280,11 +296,13 @@ void Arbiter::fall_back(Service& service)
         return;
     const TimePoint now = Clock::now();
     const auto states = crew_->states(service, now);
-    if (service.policy.settled(states))
+    if (service.policy.settled(states)) {
         service.previous.reset();
-    else if (previous->policy.may_spawn(now) && !previous->listeners.empty() &&
-             service.policy.falls_back(states, previous->policy.target()))
+        give_up_listeners(*previous);
+    } else if (has_room() && previous->policy.may_spawn(now) &&
+               service.policy.falls_back(states, previous->policy.target())) {
         spawn_workers(previous, 1);
+    }
 }
 
 void Arbiter::spawn_workers(const std::shared_ptr<Service>& service, int count)
@@ -301,12 +319,17 @@ void Arbiter::spawn_workers(const std::shared_ptr<Service>& service, int count)
     }
 }
 
+bool Arbiter::has_room() const
+{
+    const int most = loaded_.config.global.max_processes;
+    return most == 0 || crew_->size() < most;
+}
+
 // False when there are as many workers as max_processes allows. One of the configuration before
 // goes then, as the new one could never begin.
 bool Arbiter::make_room(Service& service)
 {
-    const int most = loaded_.config.global.max_processes;
-    if (most == 0 || crew_->size() < most)
+    if (has_room())
         return true;
     const TimePoint now = Clock::now();
     if (now >= service.room_warning_after)
@@ -322,7 +345,7 @@ bool Arbiter::make_room(Service& service)
         return !worker.current && worker.retired != never;
     });
     if (old != states.end() && !leaving)
-        crew_->retire({old->pid, Reason::reload}, now);
+        retire({old->pid, Reason::reload});
     return false;
 }
 
@@ -408,10 +431,13 @@ void Arbiter::boot_failed(const CrewMember& worker, const ExitStatus& status)
     const bool current = find_service(services_, worker.service->config.name) == worker.service;
     if (ready_ || mode_ != Mode::serving || !current)
         return;
-    net::notify::status("New workers do not boot, see the log");
-    if (persistent_ && reload_error_.empty()) {
-        reload_error_ = "[" + worker.service->config.name + "] new workers do not boot: process " +
-                        std::to_string(worker.state.pid) + " " + worker.describe_end(status);
+    if (!persistent_) {
+        net::notify::status("New workers do not boot, see the log");
+    } else if (boot_error_.empty()) {
+        // For the service manager the reload is over.
+        net::notify::ready("New workers do not boot, see the log; the old ones serve");
+        boot_error_ = "[" + worker.service->config.name + "] new workers do not boot: process " +
+                      std::to_string(worker.state.pid) + " " + worker.describe_end(status);
         hooks_.reload_failed();
     }
 }

@@ -22,6 +22,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -56,6 +57,8 @@ private:
     void retire_removed(TimePoint now);
     void spawn_workers(const std::shared_ptr<Service>& service, int count);
     void fall_back(Service& service);
+    void retire(const Retirement& retirement);
+    bool has_room() const;
     bool make_room(Service& service);
     std::vector<std::pair<Service*, std::size_t>> watch_demand(std::vector<pollfd>& set) const;
     void murder_workers();
@@ -68,13 +71,17 @@ private:
     void look_around();
     static bool connection_waits(const Service& service);
     void report();
+    bool all_settled() const;
     std::string summary() const;
     void report_load(TimePoint now);
 
     // arbiter_reload.cc
     void reload();
     void commit(config::Loaded fresh, Services next);
-    void give_up_listeners(const Services& next);
+    void give_up_listeners(const Service& old);
+    std::set<Service*> living_services() const;
+    bool in_use(const SharedListener& listener) const;
+    std::vector<SharedListener> open_listeners() const;
     bool keep_unchanged(const config::Global& global, Services& next) const;
 
     // arbiter_upgrade.cc
@@ -83,6 +90,8 @@ private:
     std::string too_early_to_stop() const;
     void give_way();
     void take_back();
+    void restart_retired();
+    void go_on_rolling_back();
     bool successor_ended(pid_t pid, const ExitStatus& status);
     void take_over();
     void become_main();
@@ -130,7 +139,9 @@ private:
     int exit_code_ = 0;
     TimePoint started_ = Clock::now();
     std::uint64_t reloads_ = 0;
-    std::string reload_error_;  // why the last reload failed; empty: it did not
+    bool roll_back_ = false;    // the new server is to end as soon as this one has workers
+    std::string reload_error_;  // what is wrong with the configuration that was not reloaded
+    std::string boot_error_;    // why the one that was does not serve yet
     TimePoint next_watchdog_ = never;
     TimePoint next_look_ = TimePoint::min();
     TimePoint next_summary_ = TimePoint::min();

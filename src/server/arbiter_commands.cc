@@ -7,7 +7,6 @@
 #include "server/channel.h"
 
 #include <csignal>
-#include <set>
 
 #include <unistd.h>
 
@@ -21,12 +20,7 @@ std::string Arbiter::reopen_logs()
         problems += (problems.empty() || problem.empty() ? "" : "\n") + problem;
     };
     add(logging::reopen());
-    std::set<Service*> all;
-    for (const auto& service : services_)
-        all.insert(service.get());
-    for (const CrewMember& worker : crew_->members())
-        all.insert(worker.service.get());
-    for (Service* const service : all)
+    for (Service* const service : living_services())
         add(service->access_log.reopen());
     for (const CrewMember& worker : crew_->members()) {
         if (const UniqueFd log = logging::share())
@@ -106,7 +100,11 @@ void Arbiter::stop(bool graceful)
     if (mode_ == Mode::serving) {
         if (successor_.running())
             give_way();
-        close_unshared(services_, {});
+        for (Service* const service : living_services()) {
+            for (const SharedListener& listener : service->listeners)
+                listener->unlink_if_ours();
+            service->listeners.clear();
+        }
         activated_.clear();
         for_each_service([](const auto& service) { service->policy.retire_all(); });
         mode_ = Mode::draining;

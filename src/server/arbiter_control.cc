@@ -85,7 +85,8 @@ Reply Arbiter::roll_back()
     look_at_other_server();
     if (!successor_.running())
         return refusal("there is no new server that could be stopped");
-    ::kill(successor_.pid(), SIGTERM);
+    restart_retired();
+    roll_back_ = true;
     return done("the new server, process " + std::to_string(successor_.pid()) + ", ends");
 }
 
@@ -130,7 +131,7 @@ Reply Arbiter::status() const
                                              : "starting";
     server.config = loaded_.file;
     server.reloads = reloads_;
-    server.reload_error = reload_error_;
+    server.reload_error = reload_error_.empty() ? boot_error_ : reload_error_;
     server.successor = successor_.pid();
     server.successor_ready = successor_.ready();
     server.successor_end = successor_.last_end();

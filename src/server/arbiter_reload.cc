@@ -2,10 +2,10 @@
 #include "log/log.h"
 #include "net/notify.h"
 #include "server/arbiter.h"
-#include "server/channel.h"
 
 #include <algorithm>
 #include <sstream>
+#include <utility>
 
 namespace server {
 
@@ -31,9 +31,7 @@ void Arbiter::reload()
         config::Loaded fresh = config::load(loaded_.invocation);
         const std::string& control = fresh.config.global.control;
         auto control_socket = control_.prepare(control);
-        auto open = listeners_of(services_);
-        open.insert(open.end(), handed_over_.begin(), handed_over_.end());
-        next = open_services(fresh.config, activated_, open);
+        next = open_services(fresh.config, activated_, open_listeners());
         const bool moved = fresh.config.global.pid != loaded_.config.global.pid;
         PidFile pid_file = moved ? make_pid_file(fresh.config.global) : PidFile();
         open_log(fresh.config.global);
@@ -42,7 +40,9 @@ void Arbiter::reload()
         control_.use(control, std::move(control_socket));
         commit(std::move(fresh), std::move(next));
     } catch (const std::exception& error) {
-        close_unshared(next, services_);
+        for (const SharedListener& listener : listeners_of(next))
+            if (!in_use(listener))
+                listener->unlink_if_ours();
         reload_error_ = error.what();
         log_lines(error.what());
         logging::error("the configuration was not reloaded, the old one stays in use");
@@ -72,33 +72,74 @@ void Arbiter::commit(config::Loaded fresh, Services next)
     }
     // A pool that is back is not removed any more: its new Service retires the old workers.
     std::erase_if(removed_, [&](const auto& service) {
-        return find_service(next, service->config.name) != nullptr;
+        const auto back = find_service(next, service->config.name);
+        if (back && !back->previous)
+            back->previous = service;
+        return back != nullptr;
     });
-    give_up_listeners(next);
-    services_ = std::move(next);
+    const Services before = std::exchange(services_, std::move(next));
+    for (const auto& service : before)
+        if (service->previous)  // it has never served, and nothing waits for it
+            give_up_listeners(*service);
+    for (const SharedListener& listener : given_away_)
+        if (!shares(services_, listener))
+            listener->disown();  // the new server of the upgrade has it still
     apply_options(services_, activated_);
     loaded_ = std::move(fresh);
     hooks_.configure(loaded_.config.global);
     ready_ = false;
     persistent_ = true;
     reload_error_.clear();
+    boot_error_.clear();
     logging::info("configuration reloaded");
     if (kept)
         reopen_logs();  // as all the others do by their start
 }
 
-// Those that the next configuration does not have. The new server of an upgrade may have them
-// still.
-void Arbiter::give_up_listeners(const Services& next)
+// The socket files of a configuration that serves no more, but for those that are in use.
+void Arbiter::give_up_listeners(const Service& old)
 {
-    for (const SharedListener& listener : given_away_)
-        if (!shares(next, listener))
-            listener->disown();
+    for (const SharedListener& listener : old.listeners)
+        if (!in_use(listener))
+            listener->unlink_if_ours();
+}
+
+// Services that have workers, or may get some: the present ones, and old ones until they are gone.
+std::set<Service*> Arbiter::living_services() const
+{
+    std::set<Service*> living;
+    for (const Services* services : {&services_, &removed_})
+        for (const auto& service : *services)
+            for (Service* each = service.get(); each != nullptr; each = each->previous.get())
+                living.insert(each);
     for (const CrewMember& worker : crew_->members())
-        for (const SharedListener& listener : worker.service->listeners)
-            if (!shares(next, listener))
-                send(worker.channel.get(), Message::last, listener->fd());
-    close_unshared(services_, next);
+        living.insert(worker.service.get());
+    return living;
+}
+
+// By the present configuration, or by what serves until that one does.
+bool Arbiter::in_use(const SharedListener& listener) const
+{
+    const auto listens = [&](const std::shared_ptr<Service>& service) {
+        for (const Service* each = service.get(); each != nullptr; each = each->previous.get())
+            if (listens_at(*each, listener))
+                return true;
+        return false;
+    };
+    return std::ranges::any_of(services_, listens) ||
+           std::ranges::any_of(removed_, [&](const auto& removed) {
+               return removed->policy.limit() > 0 && listens(removed);
+           });
+}
+
+// What a reload can take over: also from workers that finish their requests.
+std::vector<SharedListener> Arbiter::open_listeners() const
+{
+    std::vector<SharedListener> open = handed_over_;
+    open.insert(open.end(), given_away_.begin(), given_away_.end());
+    for (const Service* const service : living_services())
+        open.insert(open.end(), service->listeners.begin(), service->listeners.end());
+    return open;
 }
 
 // Pools that are as before keep their workers, with all that these have in hand. When nothing has

@@ -6,6 +6,8 @@
 #include "server/arbiter.h"
 #include "server/status.h"
 
+#include <algorithm>
+
 #include <poll.h>
 #include <unistd.h>
 
@@ -70,13 +72,12 @@ void Arbiter::report()
     }
     if (ready_ || mode_ != Mode::serving)
         return;
-    for (const auto& service : services_)
-        if (!service->policy.settled(crew_->states(*service, now)))
-            return;
+    if (!all_settled())
+        return;
     ready_ = true;
     if (persistent_) {
         ++reloads_;
-        reload_error_.clear();
+        boot_error_.clear();
     }
     if (daemon_.detached())
         net::notify::main_pid(::getpid());
@@ -86,6 +87,14 @@ void Arbiter::report()
     net::notify::ready(summary());
     logging::info("ready%s", predecessor_.exists() ? ", beside the old server" : "");
     hooks_.ready();
+}
+
+bool Arbiter::all_settled() const
+{
+    const TimePoint now = Clock::now();
+    return std::ranges::all_of(services_, [&](const auto& service) {
+        return service->policy.settled(crew_->states(*service, now));
+    });
 }
 
 // One line for `systemctl status`: "www 1 busy, 3 idle, 120 requests; git 0 busy, 2 idle, ...".

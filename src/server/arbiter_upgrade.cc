@@ -4,6 +4,7 @@
 #include "server/arbiter.h"
 
 #include <algorithm>
+#include <csignal>
 
 #include <unistd.h>
 
@@ -81,10 +82,28 @@ void Arbiter::take_back()
 {
     for (const SharedListener& listener : given_away_) {
         listener->claim();
-        if (!shares(services_, listener))
+        if (!in_use(listener))
             listener->unlink_if_ours();
     }
     given_away_.clear();
+}
+
+// Pools that WINCH had left to the new server.
+void Arbiter::restart_retired()
+{
+    for (const auto& service : services_)
+        if (service->policy.limit() == 0)
+            service->policy.resize(service->config.workers);
+}
+
+// TERM to the new server, once this one has workers.
+void Arbiter::go_on_rolling_back()
+{
+    if (!roll_back_ || !all_settled())
+        return;
+    roll_back_ = false;
+    if (successor_.running())
+        ::kill(successor_.pid(), SIGTERM);
 }
 
 // The reaper asks whether this child was the new server.
@@ -92,14 +111,13 @@ bool Arbiter::successor_ended(pid_t pid, const ExitStatus& status)
 {
     if (!successor_.ended(pid, status))
         return false;
+    roll_back_ = false;
     if (const std::string& path = loaded_.config.global.pid; !path.empty())
         PidFile::remove(path + ".2", pid);  // it may not have had the time
     if (mode_ == Mode::serving && !stop_waits_) {
         logging::info("this server goes on");
         take_back();
-        for (const auto& service : services_)
-            if (service->policy.limit() == 0)  // WINCH had left it to the new one
-                service->policy.resize(service->config.workers);
+        restart_retired();
         return true;
     }
     logging::error("no server is left when this one has stopped");
@@ -112,10 +130,9 @@ void Arbiter::take_over()
 {
     logging::info("the old server has gone, this one goes on without it");
     predecessor_.forget();
-    const std::vector<SharedListener> used = listeners_of(services_);
     for (const SharedListener& listener : handed_over_) {
         listener->claim();
-        if (std::find(used.begin(), used.end(), listener) == used.end())
+        if (!in_use(listener))
             listener->unlink_if_ours();
     }
     handed_over_.clear();

@@ -78,6 +78,7 @@ public:
               const std::function<bool(pid_t, const ExitStatus&)>& other);
 
     const std::list<CrewMember>& members() const { return members_; }
+    const CrewMember& member(pid_t pid) { return *find(pid); }  // there is one
 
 private:
     CrewMember* find(pid_t pid);

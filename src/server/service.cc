@@ -239,18 +239,4 @@ void apply_options(const Services& services, const std::vector<ActivatedSocket>&
         }
 }
 
-void close_unshared(const Services& before, const Services& after) noexcept
-{
-    for (const auto& service : before) {
-        if (std::find(after.begin(), after.end(), service) != after.end())
-            continue;
-        std::erase_if(service->listeners, [&](const SharedListener& listener) {
-            if (shares(after, listener))
-                return false;
-            listener->unlink_if_ours();
-            return true;
-        });
-    }
-}
-
 }  // namespace server

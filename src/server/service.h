@@ -46,7 +46,7 @@ struct Service {
     OpenedFiles files;
     AccessLog access_log;
     Pool policy;
-    std::shared_ptr<Service> previous;  // the configuration that serves until this one does
+    std::shared_ptr<Service> previous;  // what serves until this one does; empty: it does
     TimePoint room_warning_after = TimePoint::min();  // that max_processes leaves it no worker
 };
 
@@ -90,9 +90,5 @@ std::vector<SharedListener> listeners_of(const Services& services);
 // Backlog, mode, owner and group of the sockets as the pools say now. What fails is logged.
 void apply_options(const Services& services,
                    const std::vector<ActivatedSocket>& activated) noexcept;
-
-// Closes the sockets of `before` that `after` does not share, and removes their files. Services
-// that are in both stay as they are.
-void close_unshared(const Services& before, const Services& after) noexcept;
 
 }  // namespace server

@@ -3,6 +3,7 @@
 #include "tests/catch.h"
 #include "tests/system/support/address.h"
 #include "tests/system/support/control.h"
+#include "tests/system/support/notify_socket.h"
 #include "tests/system/support/server.h"
 
 #include <algorithm>
@@ -240,6 +241,94 @@ TEST_CASE("reload: a pool that is renamed serves under its old name until the ne
     CHECK(renamed("env.COLOUR = green\n") == ExitStatus{0, 0});
     CHECK(wait_replaced(server, old));
     CHECK(entry(server.act("plain&env").body(), "COLOUR") == "green");
+}
+
+TEST_CASE("reload: an address that was given up can be had back while its workers finish",
+          "[reload]")
+{
+    const bool tcp = GENERATE(false, true);
+    const bool boots = GENERATE(false, true);
+    INFO((tcp ? "TCP" : "Unix") << (boots ? ", booting" : ", not booting"));
+    Server server({.global = with_control});
+    const std::string old = tcp ? free_address() : "unix:" + server.directory() / "old";
+    const std::string next = tcp ? free_address() : "unix:" + server.directory() / "next";
+    const auto reload = [&](const std::string& pool) {
+        server.configure({.pool = pool, .global = with_control});
+        return ctl(server, {"reload"}, Milliseconds{30'000}).status;
+    };
+    REQUIRE(reload("bind = " + old + "\n") == ExitStatus{0, 0});
+    const std::string go = server.directory() / "go";
+    FastcgiClient client(old);
+    client.send(server.get("act", "plain&out=begun&wait=" + encode(go) + "&out=done").bytes());
+    REQUIRE(client.wait_for_output("begun"));
+    const std::string broken =
+        "handler = module\nmodule = " + public_file("tests/modules/init_fails.so") + "\n";
+    CHECK((reload("bind = " + next + "\n" + (boots ? "" : broken)) == ExitStatus{0, 0}) == boots);
+    if (!boots)
+        CHECK(server.serves_at(old));  // until others serve
+    CHECK(reload("bind = " + old + "\n") == ExitStatus{0, 0});
+    CHECK(server.serves_at(old));
+    CHECK(wait_for([&] { return tcp || !exists(server.directory() / "next"); }));
+    write_file(go, "");
+    CHECK(client.wait_for_output("done"));
+    server.configure({.global = with_control});
+    CHECK(ctl(server, {"reload"}).status == ExitStatus{0, 0});
+    CHECK(wait_for([&] { return !accepts(old) && !exists(server.directory() / "old"); }));
+}
+
+TEST_CASE("reload: workers that do not boot do not drive out the old ones when there is no room",
+          "[reload]")
+{
+    const SlowModule slow;
+    const std::string global = with_control + "max_processes = 2\n";
+    Server server({.pool = "workers = 2\n", .global = global, .environment = slow.environment()});
+    REQUIRE(server.wait_workers(2));
+    server.configure({.pool = "workers = 2\nhandler = module\nmodule = " +
+                              public_file("tests/modules/init_fails.so") + "\n",
+                      .global = global});
+    CHECK(ctl(server, {"reload"}, Milliseconds{30'000}).status == ExitStatus{1, 0});
+    CHECK(server.serves());
+    CHECK(count_of(server.log(), " started") < 20);
+    // One that boots slowly has its time.
+    server.configure({.pool = slow.pool() + "workers = 2\n", .global = global});
+    server.signal(SIGHUP);
+    pause_for(Milliseconds{1'500});
+    CHECK(count_of(server.log(), " started") < 30);
+    slow.release();
+    CHECK(wait_for([&] { return server.ask(server.get("act")).body() == "at last"; }));
+}
+
+TEST_CASE("reload: the service manager is told that a reload is over also when workers do not boot",
+          "[reload]")
+{
+    NotifySocket manager;
+    Server server({.environment = {{"NOTIFY_SOCKET", manager.path()}}});
+    if (!server.wait_workers(2) || !manager.wait("READY=1"))
+        SKIP_TEST("built without libsystemd");
+    manager.forget();
+    server.configure({.pool = "handler = module\nmodule = " +
+                              public_file("tests/modules/init_fails.so") + "\n"});
+    server.signal(SIGHUP);
+    CHECK(manager.wait("RELOADING=1"));
+    CHECK(manager.wait("READY=1\nSTATUS=New workers do not boot, see the log; the old ones serve"));
+}
+
+TEST_CASE("reload: a mistake is not forgotten when the reload before it is over", "[reload]")
+{
+    const SlowModule slow;
+    Server server({.global = with_control, .environment = slow.environment()});
+    REQUIRE(server.wait_log("info: ready"));
+    server.configure({.pool = slow.pool(), .global = with_control});
+    server.signal(SIGHUP);
+    REQUIRE(server.wait_log("configuration reloaded"));
+    server.configure({.pool = "nonsense\n", .global = with_control});
+    CHECK(ctl(server, {"reload"}).status == ExitStatus{1, 0});
+    slow.release();
+    CHECK(wait_for([&] { return server.ask(server.get("act")).body() == "at last"; }));
+    CHECK(wait_for([&] {
+        const std::string status = ctl(server, {"status"}).out;
+        return status.find("reloads: 1") != status.npos && status.find("nonsense") != status.npos;
+    }));
 }
 
 TEST_CASE("reload: an idle kept connection is closed cleanly or still good", "[reload]")
