@@ -15,6 +15,8 @@ namespace {
 // These files have a few hundred bytes, /proc/vmstat some thousand.
 constexpr std::size_t longest_file = 16'384;
 
+constexpr Duration lately{3'000};
+
 std::string read_file(int fd)
 {
     std::string text(longest_file, '\0');
@@ -92,13 +94,20 @@ Watch::Watch()
     }
 }
 
-std::optional<bool> Watch::look()
+void Watch::look(TimePoint now)
 {
     const auto count = read();
     const auto before = std::exchange(last_, count);
-    if (!count || !before)
+    if (count && before && *count > *before)
+        last_kill_ = now;
+}
+
+std::optional<bool> Watch::killed_lately(TimePoint now)
+{
+    look(now);
+    if (!last_)
         return std::nullopt;
-    return *count > *before;
+    return last_kill_ != TimePoint::min() && now - last_kill_ < lately;
 }
 
 std::optional<std::uint64_t> Watch::read() const

@@ -7,6 +7,7 @@
 //          for what is in no control group.
 #pragma once
 
+#include "base/clock.h"
 #include "base/unique_fd.h"
 
 #include <cstdint>
@@ -27,14 +28,18 @@ std::optional<std::uint64_t> read_counter(std::string_view file);
 class Watch {
 public:
     Watch();
-    // Whether it has killed since the last look; empty: unknown.
-    std::optional<bool> look();
+    // To be called often: a kill is dated by it.
+    void look(TimePoint now);
+    // Whether it has killed in the last seconds: a process that is killed may take some to end.
+    // Empty: unknown.
+    std::optional<bool> killed_lately(TimePoint now);
 
 private:
     std::optional<std::uint64_t> read() const;
 
     UniqueFd file_;
     std::optional<std::uint64_t> last_;
+    TimePoint last_kill_ = TimePoint::min();
 };
 
 }  // namespace oom

@@ -25,30 +25,61 @@ pid_t read_pid(const std::string& path)
     return pid > 0 && pid <= INT_MAX ? static_cast<pid_t>(pid) : 0;
 }
 
+struct flock whole_file()
+{
+    struct flock lock {};
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    return lock;
+}
+
 // A running server holds the lock, whatever number is in the file: numbers are given again. Of the
 // kind that children do not inherit: workers that outlive a killed server for a moment do not hold
-// it. Answers the process that has it; 0: this one.
-pid_t lock(const UniqueFd& file)
+// it. A file system without locks refuses nobody.
+bool lock(const UniqueFd& file)
 {
-    struct flock whole {};
-    whole.l_type = F_WRLCK;
-    whole.l_whence = SEEK_SET;
-    if (::fcntl(file.get(), F_SETLK, &whole) == 0 || (errno != EAGAIN && errno != EACCES))
-        return 0;
-    return ::fcntl(file.get(), F_GETLK, &whole) == 0 && whole.l_type != F_UNLCK ? whole.l_pid : 0;
+    const struct flock all = whole_file();
+    return ::fcntl(file.get(), F_SETLK, &all) == 0 || (errno != EAGAIN && errno != EACCES);
+}
+
+bool is_locked(const UniqueFd& file)
+{
+    struct flock all = whole_file();
+    return ::fcntl(file.get(), F_GETLK, &all) == 0 && all.l_type != F_UNLCK;
+}
+
+bool is_at(const UniqueFd& file, const std::string& path)
+{
+    struct stat ours {};
+    struct stat there {};
+    return ::fstat(file.get(), &ours) == 0 && ::stat(path.c_str(), &there) == 0 &&
+           ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
+}
+
+[[noreturn]] void refuse(const std::string& path)
+{
+    throw StartError(exit_failure,
+                     "already running as process " + std::to_string(read_pid(path)) +
+                         ", which holds the pid file " + path);
 }
 
 // The file that is there already, locked while this one takes its place; empty: there is none.
 UniqueFd take_stale(const std::string& path)
 {
-    UniqueFd file(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK));
-    if (!file && errno != ENOENT)
-        throw_errno("pid file " + path);
-    if (const pid_t holder = file ? lock(file) : 0; holder != 0)
-        throw StartError(exit_failure,
-                         "already running as process " + std::to_string(holder) +
-                             ", which holds the pid file " + path);
-    return file;
+    for (;;) {
+        UniqueFd file(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK));
+        const bool others = !file && errno == EACCES;  // it may be replaced, if it is not in use
+        if (others)
+            file = UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+        if (!file && errno == ENOENT)
+            return file;
+        if (!file)
+            throw_errno("pid file " + path);
+        if (others ? is_locked(file) : !lock(file))
+            refuse(path);
+        if (is_at(file, path))  // else it was replaced before it was locked
+            return file;
+    }
 }
 
 // Complete, but under another name: others may read a pid file at any moment.
@@ -60,7 +91,7 @@ UniqueFd write_draft(std::string& path, pid_t pid)
     const std::string text = std::to_string(pid) + "\n";
     const bool written =
         ::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
-    if (!written || ::fchmod(file.get(), 0644) != 0 || lock(file) != 0) {
+    if (!written || ::fchmod(file.get(), 0644) != 0 || !lock(file)) {
         const int error = errno;
         ::unlink(path.c_str());
         errno = error;
@@ -119,8 +150,13 @@ void PidFile::remove(const std::string& path, pid_t owner) noexcept
         ::unlink(path.c_str());
 }
 
+bool PidFile::is_file(const std::string& path) const noexcept
+{
+    return lock_ && is_at(lock_, path);
+}
+
 PidFile::~PidFile()
 {
-    if (owner_ != 0 && owner_ == ::getpid())
+    if (owner_ != 0 && owner_ == ::getpid() && is_file(path_))
         remove(path_, owner_);
 }

@@ -25,6 +25,9 @@ public:
 
     const std::string& path() const { return path_; }
 
+    // Whether that is another name of it. Opening it by this would take the lock away.
+    bool is_file(const std::string& path) const noexcept;
+
     // Gives the file another name, in place of what may be there. Throws std::system_error.
     void move_to(const std::string& path);
 

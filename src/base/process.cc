@@ -163,6 +163,15 @@ std::uint64_t resident_memory(pid_t pid) noexcept
     return pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
+void close_descriptors(unsigned first, unsigned last) noexcept
+{
+    if (::close_range(first, last, 0) == 0)
+        return;
+    const auto limit = static_cast<unsigned>(::sysconf(_SC_OPEN_MAX));
+    for (unsigned fd = first; fd <= last && fd < limit; ++fd)
+        ::close(static_cast<int>(fd));
+}
+
 void reap_strays() noexcept
 {
     while (::waitpid(-1, nullptr, WNOHANG) > 0)

@@ -60,5 +60,8 @@ bool follow_parent(pid_t parent, int signo) noexcept;
 // Resident memory of a process in bytes; 0 when it cannot be told.
 std::uint64_t resident_memory(pid_t pid) noexcept;
 
+// Also on a kernel, or beneath a container's filter, that has no close_range(2).
+void close_descriptors(unsigned first, unsigned last) noexcept;
+
 // Reaps children that have ended and that nobody else waits for.
 void reap_strays() noexcept;

@@ -14,6 +14,7 @@
 
 #include <fcntl.h>
 #include <glob.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -249,16 +250,20 @@ void Parser::finish_entry()
     }
 }
 
-// The whole file, or why not. A reload reads it again, and must not wait for whoever writes to a
-// pipe.
-std::optional<std::string> read_file(const std::string& path, std::string& why)
+// A pipe is written to at once, or by nobody.
+constexpr int pipe_patience = 2'000;  // milliseconds
+
+// The whole file, or why not. pipe: it may be one, as in --config <(command). Never waits for long:
+// a reload reads it again.
+std::optional<std::string> read_file(const std::string& path, bool pipe, std::string& why)
 {
     const auto failed = [&why] { return why = errno_text(errno), std::nullopt; };
     const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
     struct stat status {};
     if (fd.get() < 0 || ::fstat(fd.get(), &status) < 0)
         return failed();
-    if (!S_ISREG(status.st_mode) && !S_ISCHR(status.st_mode)) {
+    if (!S_ISREG(status.st_mode) && !S_ISCHR(status.st_mode) &&
+        !(pipe && S_ISFIFO(status.st_mode))) {
         why = S_ISDIR(status.st_mode) ? errno_text(EISDIR) : "it is no file";
         return std::nullopt;
     }
@@ -266,7 +271,9 @@ std::optional<std::string> read_file(const std::string& path, std::string& why)
     char buffer[16384];
     for (;;) {
         const ssize_t length = ::read(fd.get(), buffer, sizeof buffer);
-        if (length < 0 && errno == EINTR)
+        pollfd more{fd.get(), POLLIN, 0};
+        if (length < 0 &&
+            (errno == EINTR || (errno == EAGAIN && ::poll(&more, 1, pipe_patience) > 0)))
             continue;
         if (length < 0)
             return failed();
@@ -317,7 +324,7 @@ void Files::read(const std::string& path, const Origin& origin, const std::strin
                        key + "files include one another over " + std::to_string(max_depth) +
                            " deep: include " + path + " from a file further up");
     std::string why;
-    const auto text = read_file(path, why);
+    const auto text = read_file(path, open_.empty(), why);
     if (!text)
         return problem(origin, key + (key.empty() ? "" : path + ": ") + "cannot be read: " + why);
 

@@ -98,16 +98,21 @@ protected:
     void sink_it_(const spdlog::details::log_msg& message) override
     {
         line_.clear();
-        const auto lost = output_.lost();
-        if (lost > 0) {
-            const auto notice = std::to_string(lost) + (lost == 1 ? " line" : " lines") +
-                                " of this log lost: " + errno_text(output_.error());
-            append_line(Level::warning, message.time, notice);
+        if (const auto lost = output_.lost(); lost > 0) {
+            append_line(Level::warning,
+                        message.time,
+                        std::to_string(lost) + (lost == 1 ? " line" : " lines") +
+                            " of this log lost: " + errno_text(output_.error()));
+            // A message of its own; lines of a file go out together, so that they stay so.
+            if (form_ == Form::syslog && output_.write(line_))
+                output_.clear_lost();
+            if (form_ == Form::syslog)
+                line_.clear();
         }
         append_line(from_spdlog(message.level),
                     message.time,
                     std::string_view(message.payload.data(), message.payload.size()));
-        if (output_.write(line_))
+        if (output_.write(line_) && form_ != Form::syslog)
             output_.clear_lost();
     }
 

@@ -32,7 +32,8 @@ void Arbiter::reload()
         const std::string& control = fresh.config.global.control;
         auto control_socket = control_.prepare(control);
         next = open_services(fresh.config, activated_, open_listeners());
-        const bool moved = fresh.config.global.pid != loaded_.config.global.pid;
+        const std::string& pid = fresh.config.global.pid;
+        const bool moved = pid != loaded_.config.global.pid && !pid_file_.is_file(pid);
         PidFile pid_file = moved ? make_pid_file(fresh.config.global) : PidFile();
         open_log(fresh.config.global);
         if (moved)

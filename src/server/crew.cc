@@ -214,7 +214,7 @@ void Crew::forgive_pause(TimePoint now)
 
 void Crew::measure_memory()
 {
-    oom_kills_.look();
+    oom_kills_.look(Clock::now());
     for (CrewMember& member : members_)
         if (member.service->config.max_worker_memory > 0)
             member.state.memory = resident_memory(member.state.pid);
@@ -308,7 +308,7 @@ CrewMember Crew::take_out(pid_t pid, const ExitStatus& status)
     CrewMember taken = std::move(*member);
     members_.erase(member);
     if (status.signalled && status.code == SIGKILL && !taken.killed)
-        taken.out_of_memory = oom_kills_.look();
+        taken.out_of_memory = oom_kills_.killed_lately(Clock::now());
     return taken;
 }
 

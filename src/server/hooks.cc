@@ -93,7 +93,7 @@ const int arbiter_died = SIGRTMIN;
     if (!follow_parent(arbiter, arbiter_died) || ::dup2(out, STDOUT_FILENO) != STDOUT_FILENO ||
         ::dup2(out, STDERR_FILENO) != STDERR_FILENO || ::chdir("/") != 0)
         ::_exit(127);
-    ::close_range(STDERR_FILENO + 1, UINT_MAX, 0);
+    close_descriptors(STDERR_FILENO + 1, UINT_MAX);
     const pid_t pid = ::fork();
     if (pid < 0)
         ::_exit(127);

@@ -15,7 +15,6 @@
 #include <random>
 #include <utility>
 
-#include <linux/close_range.h>
 #include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -45,16 +44,6 @@ std::unique_ptr<handler::Handler> make_handler(const config::Pool& pool, handler
 int death_signal(const config::Pool& pool)
 {
     return pool.handler == config::HandlerKind::module ? SIGKILL : SIGQUIT;
-}
-
-// Also on a kernel, or beneath a container's filter, that has no close_range(2).
-void close_all(unsigned first, unsigned last)
-{
-    if (::close_range(first, last, 0) == 0)
-        return;
-    const auto limit = static_cast<unsigned>(::sysconf(_SC_OPEN_MAX));
-    for (unsigned fd = first; fd <= last && fd < limit; ++fd)
-        ::close(static_cast<int>(fd));
 }
 
 // Spread, so that the workers of a pool do not recycle at the same moment.
@@ -135,10 +124,10 @@ void Worker::close_what_is_not_ours() const
             continue;
         const auto ours = static_cast<unsigned>(fd);
         if (ours > next)
-            close_all(next, ours - 1);
+            close_descriptors(next, ours - 1);
         next = std::max(next, ours + 1);
     }
-    close_all(next, UINT_MAX);
+    close_descriptors(next, UINT_MAX);
 }
 
 bool Worker::parent_alive() const

@@ -162,7 +162,8 @@ TEST_CASE("boot: a pid file of a server that was killed is replaced at once", "[
         REQUIRE(server.serves());
         server.process().kill();
         server.start(setup);
-        CHECK(pid_in(directory / "tricorn.pid") == server.pid());
+        CHECK(wait_for([&] { return pid_in(directory / "tricorn.pid") == server.pid(); }));
+        REQUIRE(server.wait_log("info: ready"));
     }
 }
 
@@ -199,6 +200,26 @@ TEST_CASE("boot: a signal that comes as soon as there is a pid file is obeyed", 
           std::string::npos);
     ::kill(server, SIGTERM);
     CHECK(strace.wait() == ExitStatus{0, 0});
+}
+
+TEST_CASE("boot: another spelling of the pid file changes nothing", "[process]")
+{
+    const TempDir directory;
+    const std::string path = directory / "tricorn.pid";
+    Server server({.global = "pid = " + path + "\n"});
+    REQUIRE(server.wait_log("info: ready"));
+    for (const std::string& spelling : {directory.path() + "/./tricorn.pid", path}) {
+        server.configure({.global = "pid = " + spelling + "\n"});
+        const std::size_t before = count_of(server.log(), "configuration reloaded");
+        server.signal(SIGHUP);
+        REQUIRE(
+            wait_for([&] { return count_of(server.log(), "configuration reloaded") > before; }));
+        CHECK(pid_in(path) == server.pid());
+        Server second({.global = "pid = " + path + "\n", .wait = false});
+        CHECK(second.process().wait() == ExitStatus{1, 0});
+    }
+    CHECK(server.stop(SIGTERM) == ExitStatus{0, 0});
+    CHECK_FALSE(exists(path));
 }
 
 TEST_CASE("boot: a pid file that another process has replaced is left alone", "[process]")

@@ -341,6 +341,21 @@ TEST_CASE("config: a program as TARGET answers every path", "[config]")
     CHECK(process.wait() == ok);
 }
 
+TEST_CASE("config: the file may be a pipe that a command writes to", "[config]")
+{
+    const Files files;
+    write_file(files.file, files.good());
+    Command command;
+    command.arguments = {"bash",
+                         "-c",
+                         "exec \"$0\" --check-config -c <(sleep 0.2; cat \"$1\")",
+                         binary(),
+                         files.file};
+    const Finished finished = run(command);
+    CHECK(finished.err.empty());
+    CHECK(finished.status == ExitStatus{0, 0});
+}
+
 TEST_CASE("config: a pipe among the pools is a mistake and nothing waits for it", "[config]")
 {
     Server server({.global = with_control + "include = pools/*.conf\n"});

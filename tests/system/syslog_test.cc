@@ -78,8 +78,11 @@ public:
     {
         char message[8192];
         for (ssize_t got = 0; (got = ::recv(fd_, message, sizeof message, 0)) >= 0;)
-            if (got > 1)
-                taken_ += std::string(message, static_cast<std::size_t>(got)) + "\n";
+            if (got > 1) {
+                const std::string text(message, static_cast<std::size_t>(got));
+                CHECK(text.find('\n') == std::string::npos);  // a message each
+                taken_ += text + "\n";
+            }
         return taken_;
     }
     bool wait_for_line(const std::string& pattern)

@@ -1,3 +1,4 @@
+#include "base/clock.h"
 #include "net/backlog.h"
 #include "net/listener.h"
 #include "tests/unit/support.h"
@@ -22,6 +23,16 @@ UniqueFd connect_to(const Listener& listener)
     return fd;
 }
 
+// The other end of a TCP connection learns of it a moment later.
+bool wait_for_waiting(const Listener& listener, unsigned count)
+{
+    const TimePoint deadline = Clock::now() + Duration{10'000};
+    while (net::backlog_of(listener.fd())->waiting != count)
+        if (Clock::now() > deadline)
+            return false;
+    return true;
+}
+
 void check_counts(const std::string& address)
 {
     net::ListenOptions options;
@@ -34,10 +45,10 @@ void check_counts(const std::string& address)
     std::vector<UniqueFd> clients;
     for (unsigned count = 1; count <= 3; ++count) {
         clients.push_back(connect_to(listener));
-        CHECK(net::backlog_of(listener.fd())->waiting == count);
+        CHECK(wait_for_waiting(listener, count));
     }
     CHECK(net::accept(listener.fd(), true).fd);
-    CHECK(net::backlog_of(listener.fd())->waiting == 2);
+    CHECK(wait_for_waiting(listener, 2));
 }
 
 }  // namespace

@@ -94,6 +94,8 @@ TEST_CASE("pid file: one that a running process holds is not taken over", "[pid_
     const std::string path = dir / (moved ? "pid" : "pid.2");
     if (moved)
         held.move_to(path);
+    CHECK(held.is_file(path));
+    CHECK_FALSE(held.is_file(dir / "other"));
     const std::string holder = "already running as process " + std::to_string(::getpid());
     CHECK(unit::in_child([&] {
               try {
