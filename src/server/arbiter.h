@@ -78,6 +78,7 @@ private:
     // arbiter_reload.cc
     void reload();
     void commit(config::Loaded fresh, Services next);
+    void replace_services(Services next);
     void give_up_listeners(const Service& old);
     std::set<Service*> living_services() const;
     bool in_use(const SharedListener& listener) const;
@@ -102,10 +103,12 @@ private:
     void resize(bool more);
     void terminate();
     void go_on_stopping();
+    void close_listeners();
     void stop(bool graceful);
 
     // arbiter_control.cc
     control::Reply carry_out(const control::Request& request) override;
+    const char* state_word() const;
     control::Reply status() const;
     control::Reply reload_now();
     control::Reply roll_back();

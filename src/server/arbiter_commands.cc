@@ -87,6 +87,16 @@ void Arbiter::go_on_stopping()
         stop(true);
 }
 
+void Arbiter::close_listeners()
+{
+    for (Service* const service : living_services()) {
+        for (const SharedListener& listener : service->listeners)
+            listener->unlink_if_ours();
+        service->listeners.clear();
+    }
+    activated_.clear();
+}
+
 // What the other server has done is known: stop() may be called while children are reaped.
 // Gracefully: workers finish what they have, once on_stop has told whoever sends requests. At once:
 // their requests are ended; this also hurries a graceful stop that is under way.
@@ -100,12 +110,7 @@ void Arbiter::stop(bool graceful)
     if (mode_ == Mode::serving) {
         if (successor_.running())
             give_way();
-        for (Service* const service : living_services()) {
-            for (const SharedListener& listener : service->listeners)
-                listener->unlink_if_ours();
-            service->listeners.clear();
-        }
-        activated_.clear();
+        close_listeners();
         for_each_service([](const auto& service) { service->policy.retire_all(); });
         mode_ = Mode::draining;
         set_process_title(stopping_title);

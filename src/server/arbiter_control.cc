@@ -115,6 +115,17 @@ Reply Arbiter::configuration() const
     return reply;
 }
 
+const char* Arbiter::state_word() const
+{
+    if (mode_ != Mode::serving)
+        return mode_ == Mode::draining ? "draining" : "stopping";
+    if (hooks_.stop_runs())
+        return "on_stop";
+    if (ready_)
+        return "serving";
+    return persistent_ ? "reloading" : "starting";
+}
+
 Reply Arbiter::status() const
 {
     control::ServerStatus server;
@@ -123,12 +134,7 @@ Reply Arbiter::status() const
     server.uptime =
         static_cast<double>(std::chrono::duration_cast<Duration>(Clock::now() - started_).count()) /
         1000;
-    server.state = mode_ == Mode::draining   ? "draining"
-                   : mode_ == Mode::stopping ? "stopping"
-                   : hooks_.stop_runs()      ? "on_stop"
-                   : ready_                  ? "serving"
-                   : persistent_             ? "reloading"
-                                             : "starting";
+    server.state = state_word();
     server.config = loaded_.file;
     server.reloads = reloads_;
     server.reload_error = reload_error_.empty() ? boot_error_ : reload_error_;

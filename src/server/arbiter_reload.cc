@@ -59,16 +59,30 @@ void Arbiter::commit(config::Loaded fresh, Services next)
     if (fresh.config.global.daemon != loaded_.config.global.daemon)
         logging::warning("daemon does not change by a reload: start the server anew");
     const bool kept = keep_unchanged(fresh.config.global, next);
+    replace_services(std::move(next));
+    apply_options(services_, activated_);
+    loaded_ = std::move(fresh);
+    hooks_.configure(loaded_.config.global);
+    ready_ = false;
+    persistent_ = true;
+    reload_error_.clear();
+    boot_error_.clear();
+    logging::info("configuration reloaded");
+    if (kept)
+        reopen_logs();  // as all the others do by their start
+}
+
+// The old ones serve on until the new ones do.
+void Arbiter::replace_services(Services next)
+{
     for (const auto& service : services_) {
         const auto same = find_service(next, service->config.name);
-        if (same == service)
-            continue;
-        if (same) {
-            same->policy.take_over(service->policy);
-            same->previous = service->previous ? service->previous : service;
-        } else {
+        if (!same) {
             removed_.push_back(service);
             logging::info("[%s] is no pool any more", service->config.name.c_str());
+        } else if (same != service) {
+            same->policy.take_over(service->policy);
+            same->previous = service->previous ? service->previous : service;
         }
     }
     // A pool that is back is not removed any more: its new Service retires the old workers.
@@ -85,16 +99,6 @@ void Arbiter::commit(config::Loaded fresh, Services next)
     for (const SharedListener& listener : given_away_)
         if (!shares(services_, listener))
             listener->disown();  // the new server of the upgrade has it still
-    apply_options(services_, activated_);
-    loaded_ = std::move(fresh);
-    hooks_.configure(loaded_.config.global);
-    ready_ = false;
-    persistent_ = true;
-    reload_error_.clear();
-    boot_error_.clear();
-    logging::info("configuration reloaded");
-    if (kept)
-        reopen_logs();  // as all the others do by their start
 }
 
 // The socket files of a configuration that serves no more, but for those that are in use.
