@@ -90,6 +90,7 @@ private:
     std::string upgrade();
     std::string too_early_to_stop() const;
     void give_way();
+    void disown_unused();
     void take_back();
     void restart_retired();
     void go_on_rolling_back();

@@ -96,9 +96,7 @@ void Arbiter::replace_services(Services next)
     for (const auto& service : before)
         if (service->previous)  // it has never served, and nothing waits for it
             give_up_listeners(*service);
-    for (const SharedListener& listener : given_away_)
-        if (!shares(services_, listener))
-            listener->disown();  // the new server of the upgrade has it still
+    disown_unused();
 }
 
 // The socket files of a configuration that serves no more, but for those that are in use.

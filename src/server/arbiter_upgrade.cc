@@ -77,6 +77,14 @@ void Arbiter::give_way()
     logging::info("leaving it to the new server, process %d", successor_.pid());
 }
 
+// Of what the new server has as well, what this one does not use any more is that one's.
+void Arbiter::disown_unused()
+{
+    for (const SharedListener& listener : given_away_)
+        if (!shares(services_, listener))
+            listener->disown();
+}
+
 // The new server has ended, what was given to it is this one's alone.
 void Arbiter::take_back()
 {
