@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <functional>
 #include <optional>
 #include <string>
 #include <thread>
@@ -66,24 +67,40 @@ std::string trouble(const control::ServerStatus& server)
     return {};
 }
 
-int wait_reloaded(const Client& client, const Options& options)
+// An exit status, or none as yet.
+using Verdict = std::optional<int>;
+
+// Asks for the state until `judge` has an exit status for it; `late`: what is not so yet.
+int wait_for(const Client& client,
+             const Options& options,
+             const std::string& late,
+             const std::function<Verdict(const control::ServerStatus&)>& judge)
 {
     const TimePoint deadline = Clock::now() + options.timeout;
     for (;;) {
         const Answer answer = client.ask("status");
         if (!answer.reply.status)
             return fail(exit_failure, "the server says nothing of its state");
-        const control::ServerStatus& server = *answer.reply.status;
-        if (server.state == "serving")
-            return exit_ok;
-        if (const std::string why = trouble(server); !why.empty())
-            return fail(exit_failure, why);
+        if (const auto status = judge(*answer.reply.status))
+            return *status;
         if (Clock::now() >= deadline)
             return fail(exit_failure,
-                        "the new workers do not serve yet after " +
-                            config::format_duration(options.timeout));
+                        late + " yet after " + config::format_duration(options.timeout));
         std::this_thread::sleep_for(look_again);
     }
+}
+
+int wait_reloaded(const Client& client, const Options& options)
+{
+    return wait_for(client,
+                    options,
+                    "the new workers do not serve",
+                    [](const control::ServerStatus& server) -> Verdict {
+                        if (server.state == "serving")
+                            return exit_ok;
+                        const std::string why = trouble(server);
+                        return why.empty() ? Verdict() : fail(exit_failure, why);
+                    });
 }
 
 // The new server has said that it is ready, or has taken the place of the old one already.
@@ -95,46 +112,35 @@ bool upgraded(const control::ServerStatus& server, pid_t fresh)
 // A server that does not tell of the new one is of a version that has nothing to wait for.
 int wait_upgraded(const Client& client, const Options& options, std::string& message)
 {
-    const TimePoint deadline = Clock::now() + options.timeout;
-    for (pid_t fresh = 0;;) {
-        const Answer answer = client.ask("status");
-        if (!answer.reply.status)
-            return fail(exit_failure, "the server says nothing of its state");
-        const control::ServerStatus& server = *answer.reply.status;
-        if (server.successor < 0)
-            return exit_ok;
-        if (upgraded(server, fresh)) {
-            message += ", it is ready";
-            return exit_ok;
-        }
-        if (server.pid != fresh)
-            fresh = server.successor;
-        if (fresh == 0)
-            return fail(exit_failure,
-                        "the new server has ended: " + server.successor_end + ", see the log");
-        if (Clock::now() >= deadline)
-            return fail(exit_failure,
-                        "the new server, process " + std::to_string(fresh) +
-                            ", is not ready yet after " + config::format_duration(options.timeout));
-        std::this_thread::sleep_for(look_again);
-    }
+    pid_t fresh = 0;
+    return wait_for(client,
+                    options,
+                    "the new server is not ready",
+                    [&](const control::ServerStatus& server) -> Verdict {
+                        if (server.successor < 0)
+                            return exit_ok;
+                        if (upgraded(server, fresh)) {
+                            message += ", it is ready";
+                            return exit_ok;
+                        }
+                        if (server.pid != fresh)
+                            fresh = server.successor;
+                        if (fresh != 0)
+                            return std::nullopt;
+                        return fail(exit_failure,
+                                    "the new server has ended: " + server.successor_end +
+                                        ", see the log");
+                    });
 }
 
 int wait_rolled_back(const Client& client, const Options& options)
 {
-    const TimePoint deadline = Clock::now() + options.timeout;
-    for (;;) {
-        const Answer answer = client.ask("status");
-        if (!answer.reply.status)
-            return fail(exit_failure, "the server says nothing of its state");
-        if (answer.reply.status->successor <= 0)
-            return exit_ok;
-        if (Clock::now() >= deadline)
-            return fail(exit_failure,
-                        "the new server has not ended yet after " +
-                            config::format_duration(options.timeout));
-        std::this_thread::sleep_for(look_again);
-    }
+    return wait_for(client,
+                    options,
+                    "the new server has not ended",
+                    [](const control::ServerStatus& server) -> Verdict {
+                        return server.successor <= 0 ? Verdict(exit_ok) : std::nullopt;
+                    });
 }
 
 int wait_stopped(const Client& client, const Options& options, const Answer& answer)

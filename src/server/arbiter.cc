@@ -271,8 +271,10 @@ void Arbiter::retire_removed(TimePoint now)
         };
         if (removed->policy.limit() > 0 && std::ranges::none_of(services_, awaited)) {
             removed->policy.retire_all();
+            const auto previous = std::exchange(removed->previous, nullptr);
             give_up_listeners(*removed);
-            removed->previous.reset();
+            if (previous)
+                give_up_listeners(*previous);
         }
     }
 }
