@@ -16,11 +16,10 @@ void Arbiter::look_at_other_server()
 {
     successor_.listen();
     reap_workers();
-    switch (predecessor_.listen()) {
-    case Predecessor::News::none: break;
-    case Predecessor::News::gave_way: become_main(); break;
-    case Predecessor::News::gone: take_over(); break;
-    }
+    // It may have given way and gone since the last look.
+    for (auto news = predecessor_.listen(); news != Predecessor::News::none;
+         news = predecessor_.listen())
+        news == Predecessor::News::gone ? take_over() : become_main();
 }
 
 // Starts a new server beside this one. Answers what is in the way; empty: nothing.
@@ -37,7 +36,8 @@ std::string Arbiter::upgrade()
                "; TERM to that one takes it back";
     if (predecessor_.exists())
         return "the old server, process " + std::to_string(predecessor_.pid()) +
-               ", is still there: TERM to it completes the upgrade";
+               (predecessor_.goes_on() ? ", is still there: TERM to it completes the upgrade"
+                                       : ", has not finished its requests yet: wait until it has");
     std::vector<HandedSocket> sockets;
     for (const ActivatedSocket& socket : activated_)
         sockets.push_back({socket.listener->fd(), socket.name});

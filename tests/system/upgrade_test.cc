@@ -95,13 +95,20 @@ public:
     {
         return wait_for([&] { return count_of(log(), text) >= times; }, soon);
     }
+    void require_logged(const std::string& text, std::size_t times = 1) const
+    {
+        const bool found = logged(text, times);
+        INFO(log());
+        CAPTURE(text, times);
+        REQUIRE(found);
+    }
     // From now on another server serves than the first process. Answers that one.
     pid_t pass_on() const
     {
         ::kill(first(), SIGUSR2);
-        REQUIRE(logged("ready, beside the old server"));
+        require_logged("ready, beside the old server");
         ::kill(first(), SIGTERM);
-        REQUIRE(logged("process 1 stays"));
+        require_logged("process 1 stays");
         return children_of(first()).at(0);
     }
 
@@ -114,9 +121,9 @@ public:
         REQUIRE(client.wait_for_output("begun"));
         const std::size_t before = count_of(log(), "leaving it to the new server");
         ::kill(first(), SIGUSR2);
-        REQUIRE(logged("ready, beside the old server", before + 1));
+        require_logged("ready, beside the old server", before + 1);
         ::kill(told, SIGTERM);
-        REQUIRE(logged("leaving it to the new server", before + 1));
+        require_logged("leaving it to the new server", before + 1);
     }
     void release() const { write_file(go_, ""); }
     // Cleanly, with all its servers.
@@ -168,6 +175,12 @@ bool is_pending(pid_t pid, int signo)
            (std::stoull(status.substr(at + 7), nullptr, 16) >> (signo - 1) & 1) != 0;
 }
 
+// The process that a text names behind these words.
+pid_t pid_after(const std::string& text, const std::string& words)
+{
+    return std::stoi(text.substr(text.find(words) + words.size()));
+}
+
 // Sockets that a process has open.
 std::size_t sockets_of(pid_t pid)
 {
@@ -211,16 +224,51 @@ TEST_CASE("upgrade: the old server serves on when the new one is stopped", "[upg
         CHECK(upgrade.server.serves());
 }
 
-TEST_CASE("upgrade: a second USR2 while two servers run changes nothing", "[upgrade]")
+TEST_CASE("upgrade: another one while two servers run is refused and the log says why",
+          "[upgrade]")
+{
+    Server server;
+    REQUIRE(server.wait_log("info: ready"));
+    const std::string go = server.directory() / "go";
+    FastcgiClient client(server.address());
+    client.send(server.get("act", "plain&out=begun&wait=" + encode(go) + "&out=done").bytes());
+    REQUIRE(client.wait_for_output("begun"));
+    server.signal(SIGUSR2);
+    REQUIRE(server.wait_log("ready, beside the old server", soon));
+    const pid_t fresh = pid_after(server.log(), "the new server is process ");
+    server.signal(SIGUSR2);
+    CHECK(server.wait_log("no upgrade: the new server, process " + std::to_string(fresh)));
+    ::kill(fresh, SIGUSR2);
+    CHECK(server.wait_log("no upgrade: the old server, process " + std::to_string(server.pid()) +
+                          ", is still there"));
+    server.signal(SIGTERM);
+    REQUIRE(server.wait_log("leaving it to the new server"));
+    ::kill(fresh, SIGUSR2);
+    CHECK(server.wait_log("has not finished its requests yet"));
+    write_file(go, "");
+    CHECK(client.wait_for_output("done"));
+    CHECK(server.process().wait(soon) == ExitStatus{0, 0});
+    CHECK(server.serves());
+    ::kill(fresh, SIGTERM);
+    CHECK(wait_for([] { return adopted().empty(); }, soon));
+}
+
+TEST_CASE("upgrade: the next one can begin as soon as the old server has gone", "[upgrade]")
 {
     Upgrade upgrade;
-    upgrade.server.signal(SIGUSR2);
+    REQUIRE(upgrade.server.wait_log("is ready", soon));
+    ::kill(upgrade.fresh, SIGSTOP);  // it learns of all that follows at once
+    REQUIRE(wait_for([&] { return state_of(upgrade.fresh) == 'T'; }, soon));
+    CHECK(upgrade.server.stop(SIGTERM, soon) == ExitStatus{0, 0});
     ::kill(upgrade.fresh, SIGUSR2);
-    pause_for(Milliseconds{300});
-    CHECK(pid_in(upgrade.path + ".2") == upgrade.fresh);
-    CHECK(upgrade.server.serves());
+    ::kill(upgrade.fresh, SIGCONT);
+    REQUIRE(wait_for(
+        [&] { return count_of(upgrade.server.log(), "ready, beside the old server") == 2; }, soon));
+    const pid_t third = pid_in(upgrade.path + ".2");
+    ::kill(third, SIGTERM);
+    CHECK(wait_for([&] { return !alive(third); }, soon));
     ::kill(upgrade.fresh, SIGTERM);
-    CHECK(wait_for([&] { return !alive(upgrade.fresh); }, soon));
+    CHECK(wait_for([] { return adopted().empty(); }, soon));
 }
 
 TEST_CASE("upgrade: a new server that cannot start leaves the old one as it was", "[upgrade]")
@@ -435,8 +483,7 @@ TEST_CASE("upgrade: the new server reports to the service manager while the old 
     REQUIRE(server.wait_log("ready, beside the old server", soon));
     server.signal(SIGTERM);
     REQUIRE(manager.wait_from(server.pid(), "MAINPID="));
-    const std::string& seen = manager.seen();
-    const pid_t fresh = std::stoi(seen.substr(seen.find("MAINPID=") + 8));
+    const pid_t fresh = pid_after(manager.seen(), "MAINPID=");
     // The new one is the main process now: it alone is listened to.
     CHECK(manager.wait_from(fresh, "READY=1"));
     manager.forget();
@@ -586,7 +633,7 @@ TEST_CASE("upgrade: the first process of a container stays and hands signals on"
     ::kill(first, SIGUSR2);
     CHECK(wait_for([&] { return children_of(second).size() == 3; }, soon));
     ::kill(first, SIGTERM);
-    CHECK(server.logged("the old server has gone", 2));
+    server.require_logged("the old server has gone", 2);
     CHECK(server.serves());
     ::kill(first, SIGTERM);
     server.check_ended();
@@ -619,7 +666,7 @@ TEST_CASE("upgrade: a second TERM to a container is for the server that takes ov
     FastcgiClient client(server.address());
     server.drain_with(client, server.first());
     ::kill(server.first(), SIGTERM);
-    CHECK(server.logged("no server is left when this one has stopped"));
+    server.require_logged("no server is left when this one has stopped");
     server.release();
     CHECK(client.wait_for_output("done"));
     server.check_ended();
@@ -649,15 +696,13 @@ TEST_CASE("upgrade: TERM twice to a container leaves a new server that is not re
     const pid_t second = server.pass_on();
     server.configured.configure({.pool = server.module.pool()});
     ::kill(server.first(), SIGUSR2);
-    REQUIRE(server.logged("the new server is process", 2));
+    server.require_logged("the new server is process", 2);
     ::kill(server.first(), SIGTERM);
-    REQUIRE(server.logged(not_yet));
+    server.require_logged(not_yet);
     ::kill(server.first(), SIGTERM);
     CHECK(wait_for([&] { return !alive(second); }, soon));
     server.module.release();
-    const bool gone = server.logged("the old server has gone", 2);
-    INFO(server.log());
-    CHECK(gone);
+    server.require_logged("the old server has gone", 2);
     CHECK(wait_for(
         [&] { return ask(server.address(), server.configured.get("act")).body() == "at last"; },
         soon));
