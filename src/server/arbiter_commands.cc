@@ -108,12 +108,12 @@ void Arbiter::stop(bool graceful)
     if (graceful && hooks_.stop_runs())
         return;
     if (mode_ == Mode::serving) {
+        set_process_title(stopping_title);  // first: it is what the other servers see
         if (successor_.running())
             give_way();
         close_listeners();
         for_each_service([](const auto& service) { service->policy.retire_all(); });
         mode_ = Mode::draining;
-        set_process_title(stopping_title);
         logging::info("stopping %s", text::counted(crew_->size(), "worker").c_str());
     }
     if (graceful || mode_ == Mode::stopping)
