@@ -227,7 +227,7 @@ TEST_CASE("reload: a pool that is renamed serves under its old name until the ne
           "[reload]")
 {
     Server server({.global = with_control});
-    REQUIRE(server.serves());
+    REQUIRE(server.wait_workers(2));
     const auto renamed = [&](const std::string& settings) {
         std::string text = server.configuration_text({.pool = settings, .global = with_control});
         text.replace(text.find("[www]"), 5, "[web]");
