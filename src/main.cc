@@ -73,6 +73,7 @@ int main(int argc, char** argv)
 {
     open_standard_descriptors();
     reset_signals();
+    ignore_write_signals();
     Daemon daemon;
     try {
         return run(argc, argv, daemon);

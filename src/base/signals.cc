@@ -2,7 +2,6 @@
 
 #include "base/error.h"
 
-#include <csignal>
 #include <cstdint>
 
 #include <sys/signalfd.h>
@@ -43,11 +42,15 @@ void reset_signals() noexcept
         std::uint64_t restorer = 0;
         std::uint64_t mask = 0;
     } action;
-    for (int signo = 1; signo < NSIG; ++signo) {
-        action.handler = signo == SIGPIPE ? 1 : 0;  // SIG_IGN, SIG_DFL
+    for (int signo = 1; signo < NSIG; ++signo)
         ::syscall(SYS_rt_sigaction, signo, &action, nullptr, sizeof action.mask);
-    }
     sigset_t none;
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+void ignore_write_signals() noexcept
+{
+    for (const int signo : write_signals)
+        ::signal(signo, SIG_IGN);
 }

@@ -6,6 +6,7 @@
 
 #include "base/unique_fd.h"
 
+#include <csignal>
 #include <initializer_list>
 #include <optional>
 
@@ -31,6 +32,9 @@ private:
     UniqueFd fd_;
 };
 
-// Undoes what whoever started us may have ignored or blocked; SIGPIPE alone stays ignored, since a
-// peer that has left is an error of write(2), not a reason to die.
+// Undoes what whoever started us, or we, have ignored or blocked.
 void reset_signals() noexcept;
+
+// A peer that has left, and a file that may not grow, are errors of write(2), not reasons to die.
+inline constexpr int write_signals[] = {SIGPIPE, SIGXFSZ};
+void ignore_write_signals() noexcept;

@@ -44,7 +44,6 @@ const int arbiter_died = SIGRTMIN;
 [[noreturn]] void run(const char* command, char* const* environment) noexcept
 {
     reset_signals();
-    ::signal(SIGPIPE, SIG_DFL);
     const char* const arguments[] = {"/bin/sh", "-c", command, nullptr};
     ::execve(arguments[0], const_cast<char* const*>(arguments), environment);
     ::_exit(127);  // as a shell that cannot find the command

@@ -4,7 +4,6 @@
 #include "log/log.h"
 
 #include <cerrno>
-#include <csignal>
 #include <ctime>
 
 #include <sys/prctl.h>
@@ -27,8 +26,6 @@ void limit_resources(const config::Pool& pool)
         if (::setrlimit(wanted.resource, &limit) != 0)
             throw_errno(wanted.key);
     }
-    // A log beyond rlimit_fsize must not kill the worker that writes to it: EFBIG is enough.
-    ::signal(SIGXFSZ, SIG_IGN);
 }
 
 void change_root(const std::string& directory)

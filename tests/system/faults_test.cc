@@ -12,6 +12,7 @@
 #include <csignal>
 #include <cstdint>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <string>
@@ -303,6 +304,23 @@ TEST_CASE("faults: a disk that is full costs lines of the logs and no request", 
     CHECK(wait_for([&] {
         return count_of(read_file(error), "of this log lost: No space left on device") > 0;
     }));
+}
+
+TEST_CASE("faults: a limit on the size of files ends no server and no worker", "[faults]")
+{
+    const TempDir directory;
+    const std::string log = directory / "error.log";
+    Server server({.global = "error_log = " + log + "\n", .limits = {{RLIMIT_FSIZE, 4096}}});
+    REQUIRE(server.wait_workers(2));
+    const auto workers = server.workers();
+    for (int i = 0; i < 60; ++i)
+        CHECK(server.act("err=" + std::string(400, 'l') + "%0a&text=x").status() == 200);
+    for (int i = 0; i < 10; ++i)
+        server.signal(SIGUSR1);
+    CHECK(server.serves());
+    CHECK(server.process().running());
+    CHECK(server.workers() == workers);
+    CHECK(std::filesystem::file_size(log) <= 4096);
 }
 
 TEST_CASE("faults: logs that nobody reads cost lines and no request", "[faults]")

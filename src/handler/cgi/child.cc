@@ -1,6 +1,7 @@
 #include "handler/cgi/child.h"
 
 #include "base/error.h"
+#include "base/signals.h"
 
 #include <cerrno>
 #include <climits>
@@ -73,13 +74,15 @@ NO_SANITIZE bool prepare(const Exec& exec)
         if (::setrlimit(exec.limits[i].resource, &limit) != 0)
             return false;
     }
-    // The one signal that workers ignore; what is ignored stays so across exec.
+    // What workers ignore would stay so across exec.
     struct sigaction action = {};
     action.sa_handler = SIG_DFL;
+    for (const int signo : write_signals)
+        if (::sigaction(signo, &action, nullptr) != 0)
+            return false;
     sigset_t none;
     ::sigemptyset(&none);
-    return ::sigaction(SIGPIPE, &action, nullptr) == 0 &&
-           ::sigprocmask(SIG_SETMASK, &none, nullptr) == 0;
+    return ::sigprocmask(SIG_SETMASK, &none, nullptr) == 0;
 }
 
 NO_SANITIZE int run_child(void* argument)
