@@ -15,14 +15,18 @@
 namespace {
 
 // The process that the file names; 0 when there is no such file, or nothing like a number in it.
-pid_t read_pid(const std::string& path)
+pid_t read_pid(const UniqueFd& file)
 {
-    const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
     char text[32] = {};
-    if (!file || ::read(file.get(), text, sizeof text - 1) <= 0)
+    if (::pread(file.get(), text, sizeof text - 1, 0) <= 0)
         return 0;
     const long pid = std::strtol(text, nullptr, 10);
     return pid > 0 && pid <= INT_MAX ? static_cast<pid_t>(pid) : 0;
+}
+
+pid_t read_pid(const std::string& path)
+{
+    return read_pid(UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)));
 }
 
 struct flock whole_file()
@@ -67,6 +71,9 @@ bool is_at(const UniqueFd& file, const std::string& path)
 UniqueFd take_stale(const std::string& path)
 {
     for (;;) {
+        struct stat status {};
+        if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode))
+            throw StartError(exit_failure, path + " is in the way and is no pid file");
         UniqueFd file(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK));
         const bool others = !file && errno == EACCES;  // it may be replaced, if it is not in use
         if (others)
@@ -157,6 +164,7 @@ bool PidFile::is_file(const std::string& path) const noexcept
 
 PidFile::~PidFile()
 {
-    if (owner_ != 0 && owner_ == ::getpid() && is_file(path_))
-        remove(path_, owner_);
+    // No other server puts a file there as long as this one is locked; to open it would end that.
+    if (owner_ != 0 && owner_ == ::getpid() && is_file(path_) && read_pid(lock_) == owner_)
+        ::unlink(path_.c_str());
 }

@@ -125,9 +125,9 @@ void Checker::check_global()
 {
     const Global& global = draft_.config.global;
     if (global.error_log.starts_with('/'))
-        check_global_place("error_log", wrong_file(global.error_log));
+        check_global_place("error_log", wrong_log(global.error_log));
     if (!global.pid.empty())
-        check_global_place("pid", wrong_file(global.pid));
+        check_global_place("pid", wrong_pid_file(global.pid));
     if (global.error_log == "syslog")
         draft_.problems.push_back({draft_.origins[{"global", "error_log"}].back(),
                                    "error_log: syslog is no file: write log_syslog = yes"});
@@ -398,7 +398,7 @@ void Checker::check_access_log(const Pool& pool)
                 "access_log",
                 "a daemon has no standard output, so this log is lost: name a file, or syslog");
     if (pool.access_log.starts_with('/'))
-        warn_of_place(origin(pool, "access_log"), "access_log", wrong_file(pool.access_log));
+        warn_of_place(origin(pool, "access_log"), "access_log", wrong_log(pool.access_log));
     if (const auto wrong = AccessLog::check_format(pool.access_log_format))
         problem(pool, "access_log_format", *wrong);
 }

@@ -30,11 +30,19 @@ std::string wrong_socket(const std::string& path)
     return wrong_directory(path);
 }
 
-std::string wrong_file(const std::string& path)
+std::string wrong_log(const std::string& path)
 {
     struct stat status {};
     if (::stat(path.c_str(), &status) == 0)
         return S_ISDIR(status.st_mode) ? path + " is a directory" : "";
+    return wrong_directory(path);
+}
+
+std::string wrong_pid_file(const std::string& path)
+{
+    struct stat status {};
+    if (::stat(path.c_str(), &status) == 0)
+        return S_ISREG(status.st_mode) ? "" : path + " is in the way and is no pid file";
     return wrong_directory(path);
 }
 

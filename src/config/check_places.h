@@ -8,8 +8,9 @@
 
 namespace config {
 
-// What is in the way of a socket, or of a file, of that absolute path; empty: nothing.
+// What is in the way of a socket, a log or a pid file of that absolute path; empty: nothing.
 std::string wrong_socket(const std::string& path);
-std::string wrong_file(const std::string& path);
+std::string wrong_log(const std::string& path);
+std::string wrong_pid_file(const std::string& path);
 
 }  // namespace config

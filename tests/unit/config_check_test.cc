@@ -301,6 +301,10 @@ TEST_CASE("config: places that are not there or taken are warned about")
     CHECK(warned("9: bind: " + none));
     CHECK(warned("10: access_log: " + (site.directory / "cgi") + " is a directory"));
     CHECK(warnings.size() == 6);
+    site.file("[global]\npid = /dev/null\n" + site.pool("www", ""));
+    CHECK(site.load().warnings ==
+          std::vector<std::string>{site.conf() +
+                                   ":2: pid: /dev/null is in the way and is no pid file"});
 }
 
 TEST_CASE("config: a daemon with its access log on standard output is warned about")

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <string>
 
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -120,6 +121,15 @@ TEST_CASE("pid file: a stale or damaged one is replaced", "[pid_file]")
     long pid = 0;
     std::ifstream(path) >> pid;
     CHECK(pid == ::getpid());
+}
+
+TEST_CASE("pid file: what can be no pid file is not replaced", "[pid_file]")
+{
+    const unit::TempDir dir;
+    const std::string path = dir / "pid";
+    REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
+    CHECK_THROWS_WITH(PidFile(path), path + " is in the way and is no pid file");
+    CHECK(std::filesystem::is_fifo(path));
 }
 
 TEST_CASE("pid file: one that was replaced by somebody else stays", "[pid_file]")
