@@ -112,8 +112,6 @@ void remove_stale(const Address& address, int attempts)
 
 uid_t find_owner(const std::string& name)
 {
-    if (name.empty())
-        return static_cast<uid_t>(-1);
     if (const auto id = parse_id(name))
         return *id;
     const auto* const user = ::getpwnam(name.c_str());
@@ -124,8 +122,6 @@ uid_t find_owner(const std::string& name)
 
 gid_t find_group(const std::string& name)
 {
-    if (name.empty())
-        return static_cast<gid_t>(-1);
     if (const auto id = parse_id(name))
         return *id;
     const auto* const group = ::getgrnam(name.c_str());
@@ -134,8 +130,18 @@ gid_t find_group(const std::string& name)
     return group->gr_gid;
 }
 
-// Through a descriptor of the file, so that whoever can write the directory cannot put another
-// file in its place meanwhile. Returns what the file is.
+// What the kernel gives a new file.
+gid_t first_group(const std::string& path)
+{
+    struct stat directory {};
+    const bool hands_down = ::stat(path.substr(0, path.rfind('/') + 1).c_str(), &directory) == 0 &&
+                            (directory.st_mode & S_ISGID) != 0;
+    return hands_down ? directory.st_gid : ::getegid();
+}
+
+// Also undoes what a reload finds no more in the configuration. Through a descriptor of the file,
+// so that whoever can write the directory cannot put another file in its place meanwhile. Returns
+// what the file is.
 struct stat set_permissions(const std::string& path, const ListenOptions& options)
 {
     const UniqueFd file(::open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
@@ -144,9 +150,9 @@ struct stat set_permissions(const std::string& path, const ListenOptions& option
         fail("cannot look at the new socket " + path, errno);
     if (!S_ISSOCK(status.st_mode))
         throw StartError(exit_failure, path + " was replaced while it was made");
-    const auto owner = find_owner(options.owner);
-    const auto group = find_group(options.group);
-    if ((!options.owner.empty() || !options.group.empty()) &&
+    const auto owner = options.owner.empty() ? ::geteuid() : find_owner(options.owner);
+    const auto group = options.group.empty() ? first_group(path) : find_group(options.group);
+    if ((status.st_uid != owner || status.st_gid != group) &&
         ::fchownat(file.get(), "", owner, group, AT_EMPTY_PATH) != 0)
         fail("cannot give " + path + " to " + options.owner + ":" + options.group, errno);
     const auto link = "/proc/self/fd/" + std::to_string(file.get());

@@ -104,6 +104,20 @@ TEST_CASE("sockets: listen_owner and listen_group own the socket file", "[socket
     CHECK(status.st_gid == ::getgrnam("www-data")->gr_gid);
 }
 
+TEST_CASE("sockets: a reload takes the socket file back from an owner that is no more named",
+          "[socket]")
+{
+    if (!is_root())
+        SKIP_TEST("needs root");
+    Server server({.pool = "listen_owner = nobody\nlisten_group = www-data\n"});
+    server.configure({});
+    server.signal(SIGHUP);
+    CHECK(wait_for([&] {
+        const struct stat status = status_of(server.socket());
+        return status.st_uid == ::geteuid() && status.st_gid == ::getegid();
+    }));
+}
+
 TEST_CASE("sockets: an inherited descriptor is served by fd://N", "[socket]")
 {
     const TempDir directory;
