@@ -88,6 +88,16 @@ pid_t peer(int socket)
     return ::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &server, &length) == 0 ? server.pid : 0;
 }
 
+// nullopt: the kernel does not tell.
+std::optional<bool> ends_until(TimePoint deadline, pid_t pid)
+{
+    const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    if (!process)
+        return errno == ESRCH ? std::optional(true) : std::nullopt;
+    pollfd set{process.get(), POLLIN, 0};
+    return ::poll(&set, 1, poll_timeout(deadline, Clock::now())) == 1;
+}
+
 }  // namespace
 
 Answer Client::ask(const std::string& request) const
@@ -129,14 +139,8 @@ bool Client::listening() const
 
 bool wait_end(pid_t pid, const Client& client, TimePoint deadline)
 {
-    if (pid > 0) {
-        const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-        if (!process && errno == ESRCH)
-            return true;
-        pollfd set{process.get(), POLLIN, 0};
-        if (process)
-            return ::poll(&set, 1, poll_timeout(deadline, Clock::now())) == 1;
-    }
+    if (const auto ended = pid > 0 ? ends_until(deadline, pid) : std::nullopt)
+        return *ended;
     while (client.listening()) {
         if (Clock::now() >= deadline)
             return false;
@@ -159,6 +163,8 @@ Takeover wait_taken_over(const Client& client, pid_t successor, TimePoint deadli
             alone = true;
             deadline = std::min(deadline, now + takeover_time);
         }
+        if (alone && ends_until(now, successor).value_or(false))
+            return Takeover::failed;
         if (now >= deadline)
             return alone ? Takeover::silent : Takeover::late;
         std::this_thread::sleep_for(look_again);
