@@ -255,8 +255,9 @@ void Arbiter::manage_workers()
         for (const pid_t pid : plan.keep)
             crew_->keep(pid);
     });
-    std::erase_if(removed_,
-                  [&](const auto& service) { return crew_->states(*service, now).empty(); });
+    std::erase_if(removed_, [&](const auto& service) {
+        return service->policy.limit() == 0 && crew_->states(*service, now).empty();
+    });
 }
 
 // A pool that was taken away, or renamed, serves where another one listens until that one serves.
@@ -264,9 +265,7 @@ void Arbiter::retire_removed(TimePoint now)
 {
     for (const auto& removed : removed_) {
         const auto awaited = [&](const auto& service) {
-            return std::ranges::any_of(
-                       removed->listeners,
-                       [&](const auto& listener) { return listens_at(*service, listener); }) &&
+            return is_heir(*service, *removed) &&
                    !service->policy.settled(crew_->states(*service, now));
         };
         if (removed->policy.limit() > 0 && std::ranges::none_of(services_, awaited)) {
@@ -327,27 +326,41 @@ bool Arbiter::has_room() const
     return most == 0 || crew_->size() < most;
 }
 
-// False when there are as many workers as max_processes allows. One of the configuration before
-// goes then, as the new one could never begin.
+// Those that the service's workers come in place of: of its configuration before, and of pools that
+// were taken away and whose heir it is.
+std::vector<WorkerState> Arbiter::replaced_by(const Service& service, TimePoint now) const
+{
+    auto replaced = crew_->states(service, now);
+    std::erase_if(replaced, &WorkerState::current);
+    for (const auto& removed : removed_)
+        if (is_heir(service, *removed))
+            std::ranges::copy(crew_->states(*removed, now), std::back_inserter(replaced));
+    return replaced;
+}
+
+// False when there are as many workers as max_processes allows. One that is to be replaced goes
+// then, as the new ones could never begin: one at a time, when those that boot have booted.
 bool Arbiter::make_room(Service& service)
 {
     if (has_room())
         return true;
     const TimePoint now = Clock::now();
+    if (!find_service(services_, service.config.name))
+        return false;  // it was taken away: others have more use for the room
     if (now >= service.room_warning_after)
         logging::warning("[%s] gets no more workers: there are %d, as max_processes allows",
                          service.config.name.c_str(),
                          crew_->size());
     service.room_warning_after = now + quiet_time;
-    const auto states = crew_->states(service, now);
-    const auto old = std::find_if(states.begin(), states.end(), [](const WorkerState& worker) {
-        return !worker.current && worker.retired == never;
-    });
-    const bool leaving = std::any_of(states.begin(), states.end(), [](const WorkerState& worker) {
-        return !worker.current && worker.retired != never;
-    });
-    if (old != states.end() && !leaving)
-        retire({old->pid, Reason::reload});
+    const bool booting =
+        std::ranges::any_of(crew_->states(service, now), [](const WorkerState& worker) {
+            return worker.current && !worker.booted;
+        });
+    const auto replaced = replaced_by(service, now);
+    const bool leaving = !std::ranges::all_of(
+        replaced, [](TimePoint retired) { return retired == never; }, &WorkerState::retired);
+    if (!booting && !leaving && !replaced.empty())
+        retire({replaced.front().pid, Reason::reload});
     return false;
 }
 

@@ -59,6 +59,7 @@ private:
     void fall_back(Service& service);
     void retire(const Retirement& retirement);
     bool has_room() const;
+    std::vector<WorkerState> replaced_by(const Service& service, TimePoint now) const;
     bool make_room(Service& service);
     std::vector<std::pair<Service*, std::size_t>> watch_demand(std::vector<pollfd>& set) const;
     void murder_workers();

@@ -161,6 +161,13 @@ std::shared_ptr<Service> find_service(const Services& services, std::string_view
 }
 
 bool Service::same_as(const Service& other) const
+bool is_heir(const Service& service, const Service& other)
+{
+    return std::ranges::any_of(other.listeners, [&](const SharedListener& listener) {
+        return listens_at(service, listener);
+    });
+}
+
 {
     return config == other.config && listeners == other.listeners && identity == other.identity &&
            files == other.files && policy.limit() != 0;  // WINCH has retired them

@@ -58,6 +58,8 @@ std::shared_ptr<Service> find_service(const Services& services, std::string_view
 // Whether it, or one of them, has this listener.
 bool listens_at(const Service& service, const SharedListener& listener);
 bool shares(const Services& services, const SharedListener& listener);
+// Whether it listens where the other one did.
+bool is_heir(const Service& service, const Service& other);
 
 // What waits for a worker at all its sockets together; empty: the kernel does not tell.
 std::optional<net::Backlog> backlog_of(const Service& service);

@@ -226,10 +226,13 @@ TEST_CASE("reload: connections that wait at an address that is given up are answ
 TEST_CASE("reload: a pool that is renamed serves under its old name until the new one does",
           "[reload]")
 {
-    Server server({.global = with_control});
+    const bool full = GENERATE(false, true);
+    CAPTURE(full);
+    const std::string global = with_control + (full ? "max_processes = 2\n" : "");
+    Server server({.global = global});
     REQUIRE(server.wait_workers(2));
     const auto renamed = [&](const std::string& settings) {
-        std::string text = server.configuration_text({.pool = settings, .global = with_control});
+        std::string text = server.configuration_text({.pool = settings, .global = global});
         text.replace(text.find("[www]"), 5, "[web]");
         write_file(server.configuration(), text);
         return ctl(server, {"reload"}, Milliseconds{30'000}).status;
@@ -237,10 +240,51 @@ TEST_CASE("reload: a pool that is renamed serves under its old name until the ne
     const auto old = server.workers();
     CHECK(renamed("handler = module\nmodule = " + public_file("tests/modules/init_fails.so") +
                   "\n") == ExitStatus{1, 0});
-    CHECK(server.serves());
+    const bool serves = server.serves();
+    INFO(server.log());
+    CHECK(serves);
     CHECK(renamed("env.COLOUR = green\n") == ExitStatus{0, 0});
     CHECK(wait_replaced(server, old));
     CHECK(entry(server.act("plain&env").body(), "COLOUR") == "green");
+    CHECK_FALSE(server.log().find("[www] gets no more workers") != std::string::npos);
+}
+
+TEST_CASE("reload: an address that this server is in the way of is refused and the error says so",
+          "[reload]")
+{
+    const std::string address = free_address();
+    Server server({.pool = "bind = " + address + "\n", .global = with_control, .wait = false});
+    REQUIRE(server.wait_log("info: ready"));
+    server.configure(
+        {.pool = "bind = *" + address.substr(address.rfind(':')) + "\n", .global = with_control});
+    const Finished reload = ctl(server, {"reload"});
+    CHECK(reload.status == ExitStatus{1, 0});
+    CHECK(reload.err.find("Address already in use: this server has " + address + ", and needs") !=
+          std::string::npos);
+    CHECK(server.serves_at(address));
+}
+
+TEST_CASE("reload: a pool without workers that is renamed leaves no socket behind", "[reload]")
+{
+    const TempDir place;
+    const std::string kept = place / "kept";
+    const std::string given_up = place / "given-up";
+    const Setup setup{.pool = "scaling = ondemand\nbind = unix:" + kept +
+                              "\nbind = unix:" + given_up + "\n",
+                      .global = with_control,
+                      .wait = false};
+    Server server(setup);
+    REQUIRE(server.wait_log("info: ready"));
+    REQUIRE(server.workers().empty());
+    std::string text =
+        server.configuration_text({.pool = "bind = unix:" + kept + "\n", .global = with_control});
+    text.replace(text.find("[www]"), 5, "[web]");
+    write_file(server.configuration(), text);
+    CHECK(ctl(server, {"reload"}).status == ExitStatus{0, 0});
+    CHECK(wait_for([&] { return !exists(given_up); }));
+    CHECK(server.serves_at("unix:" + kept));
+    CHECK(server.stop(SIGTERM) == ExitStatus{0, 0});
+    CHECK_FALSE(exists(kept));
 }
 
 TEST_CASE("reload: an address that was given up can be had back while its workers finish",
@@ -294,6 +338,7 @@ TEST_CASE("reload: workers that do not boot do not drive out the old ones when t
     server.signal(SIGHUP);
     pause_for(Milliseconds{1'500});
     CHECK(count_of(server.log(), " started") < 30);
+    CHECK(server.serves());
     slow.release();
     CHECK(wait_for([&] { return server.ask(server.get("act")).body() == "at last"; }));
 }
