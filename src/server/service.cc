@@ -42,6 +42,18 @@ SharedListener find_listener(const std::vector<SharedListener>& open, const net:
     return nullptr;
 }
 
+// One that the kernel does not let the address listen beside, if that or the other is every address
+// of the machine.
+SharedListener find_port(const std::vector<SharedListener>& open, const net::Address& address)
+{
+    const auto port = [](const net::Address& tcp) { return tcp.text.substr(tcp.text.rfind(':')); };
+    for (const SharedListener& listener : open)
+        if (address.is_tcp() && listener->address().kind == address.kind &&
+            port(listener->address()) == port(address))
+            return listener;
+    return nullptr;
+}
+
 net::ListenOptions options_of(const config::Pool& pool)
 {
     net::ListenOptions options;
@@ -66,8 +78,17 @@ SharedListener open_listener(const config::Pool& pool,
     // A server that runs cannot stand still for seconds until a port is free.
     if (!before.empty())
         options.attempts = 1;
-    opened.push_back(
-        std::make_shared<net::Listener>(net::Listener::open(address.value(), options)));
+    try {
+        opened.push_back(
+            std::make_shared<net::Listener>(net::Listener::open(address.value(), options)));
+    } catch (const StartError& error) {
+        const SharedListener ours = find_port(before, address.value());
+        if (!ours)
+            throw;
+        throw StartError(error.exit_code(),
+                         std::string(error.what()) + ": this server has " + ours->address().text +
+                             ", and needs a restart to listen there instead");
+    }
     logging::info("[%s] listening on %s", pool.name.c_str(), opened.back()->bound().c_str());
     return opened.back();
 }
@@ -140,6 +161,13 @@ bool shares(const Services& services, const SharedListener& listener)
                                [&](const auto& service) { return listens_at(*service, listener); });
 }
 
+bool is_heir(const Service& service, const Service& other)
+{
+    return std::ranges::any_of(other.listeners, [&](const SharedListener& listener) {
+        return listens_at(service, listener);
+    });
+}
+
 std::optional<net::Backlog> backlog_of(const Service& service)
 {
     net::Backlog sum;
@@ -161,13 +189,6 @@ std::shared_ptr<Service> find_service(const Services& services, std::string_view
 }
 
 bool Service::same_as(const Service& other) const
-bool is_heir(const Service& service, const Service& other)
-{
-    return std::ranges::any_of(other.listeners, [&](const SharedListener& listener) {
-        return listens_at(service, listener);
-    });
-}
-
 {
     return config == other.config && listeners == other.listeners && identity == other.identity &&
            files == other.files && policy.limit() != 0;  // WINCH has retired them
