@@ -94,6 +94,7 @@ private:
     void disown_unused();
     void take_back();
     void restart_retired();
+    bool serves(const Service& service) const;
     void go_on_rolling_back();
     bool successor_ended(pid_t pid, const ExitStatus& status);
     void take_over();

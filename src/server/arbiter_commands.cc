@@ -67,6 +67,7 @@ void Arbiter::terminate()
         return;
     }
     stop_waits_ = true;
+    roll_back_ = false;
     logging::warning("%s: this one stops when it is, or has ended; another SIGTERM stops it now",
                      obstacle.c_str());
 }
@@ -108,6 +109,7 @@ void Arbiter::stop(bool graceful)
     if (graceful && hooks_.stop_runs())
         return;
     if (mode_ == Mode::serving) {
+        roll_back_ = false;
         set_process_title(stopping_title);  // first: it is what the other servers see
         if (successor_.running())
             give_way();

@@ -104,10 +104,21 @@ void Arbiter::restart_retired()
             service->policy.resize(service->config.workers);
 }
 
+// By its own workers, or by those of the configuration before as long as the new ones do not boot.
+bool Arbiter::serves(const Service& service) const
+{
+    const TimePoint now = Clock::now();
+    return service.policy.settled(crew_->states(service, now)) ||
+           std::ranges::any_of(replaced_by(service, now), [](const WorkerState& worker) {
+               return worker.booted && worker.retired == never;
+           });
+}
+
 // TERM to the new server, once this one has workers.
 void Arbiter::go_on_rolling_back()
 {
-    if (!roll_back_ || !all_settled())
+    const auto has_workers = [this](const auto& service) { return serves(*service); };
+    if (!roll_back_ || !std::ranges::all_of(services_, has_workers))
         return;
     roll_back_ = false;
     if (successor_.running())

@@ -603,6 +603,70 @@ TEST_CASE("control: rollback takes an upgrade back whether the new server is rea
     CHECK_FALSE(exists(place / "pid.2"));
 }
 
+TEST_CASE("control: rollback does not wait for new workers that do not boot", "[control]")
+{
+    Server server({.global = with_control});
+    REQUIRE(wait_serving(server));
+    REQUIRE(ctl(server, {"upgrade"}).status == ok);
+    const auto fresh = status_of(server)["successor"].get<pid_t>();
+    server.configure(
+        {.pool = "handler = module\nmodule = " + public_file("tests/modules/init_fails.so") + "\n",
+         .global = with_control});
+    REQUIRE(ctl(server, {"reload"}).status == failed);
+    CHECK(ctl(server, {"rollback"}).status == ok);
+    CHECK_FALSE(alive(fresh));
+    CHECK(server.serves());
+}
+
+TEST_CASE("control: a rollback that still waits is forgotten by a stop", "[control]")
+{
+    const bool by_signal = GENERATE(false, true);
+    CAPTURE(by_signal);
+    const SlowModule module;
+    module.release();
+    Server server({.pool = module.pool() + "workers = 1\n",
+                   .global = with_control,
+                   .environment = module.environment()});
+    REQUIRE(wait_serving(server));
+    REQUIRE(ctl(server, {"upgrade"}).status == ok);
+    const auto fresh = status_of(server)["successor"].get<pid_t>();
+    server.signal(SIGWINCH);
+    REQUIRE(wait_for([&] { return status_of(server)["pools"][0]["total"] == 0; }));
+    REQUIRE(::unlink(module.go.c_str()) == 0);
+    REQUIRE(ctl(server, {"-t", "300ms", "rollback"}).status == failed);
+    if (by_signal)
+        server.signal(SIGTERM);
+    else
+        CHECK(ctl(server, {"quit"}).status == ok);
+    module.release();
+    CHECK(server.process().wait() == ok);
+    CHECK(alive(fresh));
+    CHECK(server.ask(server.get("act")).body() == "at last");
+    ::kill(fresh, SIGTERM);
+    CHECK(wait_for([] { return adopted().empty(); }));
+}
+
+TEST_CASE("control: stop fails when the new server ends with this one", "[control]")
+{
+    Server server({.global = with_control});
+    REQUIRE(wait_serving(server));
+    const std::string go = server.directory() / "go";
+    FastcgiClient client(server.address());
+    client.send(server.get("act", "plain&out=begun&wait=" + encode(go)).bytes());
+    REQUIRE(client.wait_for_output("begun"));
+    REQUIRE(ctl(server, {"upgrade"}).status == ok);
+    const auto fresh = status_of(server)["successor"].get<pid_t>();
+    Command command;
+    command.arguments = {binary() + "ctl", "-s", server.directory() / "c", "stop"};
+    Process stop(command);
+    REQUIRE(server.wait_log("leaving it to the new server"));
+    ::kill(fresh, SIGSTOP);  // the old server shall not tell of its end
+    ::kill(server.pid(), SIGKILL);
+    ::kill(fresh, SIGKILL);
+    CHECK(stop.wait() == failed);
+    ::unlink(server.socket().c_str());
+}
+
 TEST_CASE("control: a new server that is killed leaves no pid file", "[control]")
 {
     const TempDir place;
