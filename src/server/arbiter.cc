@@ -74,7 +74,8 @@ int Arbiter::run()
         report();
     }
     logging::info("stopped");
-    daemon_.report(exit_code_);  // too late for one that has served
+    // Who waits for a daemon still does so if it has never been ready.
+    daemon_.report(exit_code_ == exit_ok ? exit_failure : exit_code_);
     pid_file_ = PidFile();
     control_.close();
     // A container ends with its first process.
@@ -344,9 +345,9 @@ bool Arbiter::make_room(Service& service)
 {
     if (has_room())
         return true;
-    const TimePoint now = Clock::now();
     if (!find_service(services_, service.config.name))
         return false;  // it was taken away: others have more use for the room
+    const TimePoint now = Clock::now();
     if (now >= service.room_warning_after)
         logging::warning("[%s] gets no more workers: there are %d, as max_processes allows",
                          service.config.name.c_str(),

@@ -25,7 +25,8 @@ void Arbiter::reload()
 {
     if (mode_ != Mode::serving)
         return;
-    net::notify::reloading();
+    if (persistent_)
+        net::notify::reloading();
     Services next;
     try {
         config::Loaded fresh = config::load(loaded_.invocation);
@@ -48,7 +49,9 @@ void Arbiter::reload()
         log_lines(error.what());
         logging::error("the configuration was not reloaded, the old one stays in use");
         hooks_.reload_failed();
-        net::notify::ready("The last reload failed, see the log; the old configuration is in use");
+        if (persistent_)
+            net::notify::ready(
+                "The last reload failed, see the log; the old configuration is in use");
     }
 }
 
@@ -64,7 +67,6 @@ void Arbiter::commit(config::Loaded fresh, Services next)
     loaded_ = std::move(fresh);
     hooks_.configure(loaded_.config.global);
     ready_ = false;
-    persistent_ = true;
     reload_error_.clear();
     boot_error_.clear();
     logging::info("configuration reloaded");

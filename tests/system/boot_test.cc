@@ -3,11 +3,13 @@
 #include "tests/catch.h"
 #include "tests/system/support/address.h"
 #include "tests/system/support/nginx.h"
+#include "tests/system/support/notify_socket.h"
 #include "tests/system/support/server.h"
 
 #include <algorithm>
 #include <csignal>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -284,6 +286,79 @@ TEST_CASE("boot: a daemon whose workers do not start says so where it was called
               .find("root " + (place / "closed") +
                     ": the pool's user may not "
                     "search ") != std::string::npos);
+}
+
+TEST_CASE("boot: a daemon that is stopped before it serves was no success", "[process]")
+{
+    const TempDir directory;
+    const SlowModule module;
+    const std::string path = directory / "tricorn.pid";
+    Server server({.pool = module.pool(),
+                   .global = "pid = " + path + "\nerror_log = " + directory / "log" + "\n",
+                   .arguments = {"-D"},
+                   .environment = module.environment(),
+                   .wait = false});
+    REQUIRE(wait_for([&] { return pid_in(path) != 0; }));
+    ::kill(pid_in(path), SIGTERM);
+    CHECK(server.process().wait() == ExitStatus{1, 0});
+    CHECK(wait_for([] { return adopted().empty(); }));
+}
+
+TEST_CASE("boot: a reload before the first workers serve changes only what is started", "[process]")
+{
+    const SlowModule module;
+    NotifySocket manager;
+    auto environment = module.environment();
+    environment["NOTIFY_SOCKET"] = manager.path();
+    Server server({.pool = module.pool(), .environment = environment, .wait = false});
+    REQUIRE(server.wait_log(" started"));
+    write_file(server.configuration(), "nonsense\n");
+    server.signal(SIGHUP);
+    REQUIRE(server.wait_log("was not reloaded"));
+    CHECK(manager.seen().find("READY=1") == std::string::npos);
+    CHECK(manager.seen().find("RELOADING=1") == std::string::npos);
+    server.configure({.pool = "handler = module\nmodule = " +
+                              public_file("tests/modules/init_fails.so") + "\n"});
+    server.signal(SIGHUP);
+    CHECK(server.process().wait() == ExitStatus{4, 0});
+}
+
+TEST_CASE("boot: a server that stops leaves the pid file of the next one", "[process]")
+{
+    if (!has_program("strace") || !is_root() || is_sanitized())
+        SKIP_TEST("needs strace and root");
+    const TempDir directory;
+    const std::string path = directory / "pid";
+    const Server configured;
+    const auto arguments = [&](const std::string& name) {
+        return std::vector<std::string>{"-c",
+                                        configured.configuration(),
+                                        "-b",
+                                        "unix:" + directory / name,
+                                        "--set",
+                                        "pid=" + path};
+    };
+    Command slow = failing("unlink", "delay_enter=500000", arguments("first"));
+    slow.err = directory / "first.log";
+    Process first(slow);
+    REQUIRE(wait_for([&] { return pid_in(path) != 0; }));
+    const pid_t old = pid_in(path);
+    ::kill(old, SIGTERM);
+    Command command;
+    command.arguments = arguments("second");
+    command.arguments.insert(command.arguments.begin(), binary());
+    command.err = directory / "second.log";
+    std::optional<Process> second;
+    CHECK(wait_for([&] {
+        if (!second || !second->running())
+            second.emplace(command);
+        const pid_t now = pid_in(path);
+        return now != 0 && now != old;
+    }));
+    CHECK(first.wait().has_value());
+    CHECK(pid_in(path) == second->pid());
+    second->signal(SIGTERM);
+    CHECK(second->wait() == ExitStatus{0, 0});
 }
 
 TEST_CASE("boot: WINCH retires the workers of a daemon and keeps the arbiter", "[process]")
