@@ -20,6 +20,12 @@ inline TimePoint deadline_after(TimePoint now, Duration limit)
     return limit.count() > 0 ? now + limit : never;
 }
 
+// For people: no finer than milliseconds.
+inline double seconds_between(TimePoint from, TimePoint to)
+{
+    return static_cast<double>(std::chrono::duration_cast<Duration>(to - from).count()) / 1000;
+}
+
 // What poll(2) and epoll_wait(2) take: -1 for never, else milliseconds rounded up, so that a
 // wait never ends just before its deadline and spins.
 inline int poll_timeout(TimePoint deadline, TimePoint now)

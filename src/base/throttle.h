@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <utility>
 
 class Throttle {
@@ -22,6 +23,12 @@ public:
         }
         next_ = now + interval_;
         return std::exchange(held_, 0);
+    }
+
+    // " (and 5 before it)" for the message that is let through; empty: none was held back.
+    static std::string describe(std::uint64_t held)
+    {
+        return held == 0 ? "" : " (and " + std::to_string(held) + " before it)";
     }
 
 private:

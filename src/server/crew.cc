@@ -27,11 +27,6 @@ constexpr Duration longest_round{2'000};
 
 constexpr int any_change = WEXITED | WSTOPPED | WCONTINUED;
 
-double seconds_between(TimePoint from, TimePoint to)
-{
-    return std::chrono::duration<double>(to - from).count();
-}
-
 // What a worker does, in words.
 std::string work_of(const WorkerReport& report, TimePoint now)
 {

@@ -17,11 +17,6 @@ namespace {
 
 constexpr std::size_t most_exits = 8;
 
-double seconds_between(TimePoint from, TimePoint to)
-{
-    return static_cast<double>(std::chrono::duration_cast<Duration>(to - from).count()) / 1000;
-}
-
 std::string time_of_day()
 {
     const std::time_t now = std::time(nullptr);

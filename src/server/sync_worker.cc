@@ -49,9 +49,6 @@ constexpr Duration head_grace{2};
 // right after they connect.
 constexpr Duration last_chance{2'000};
 
-// Between two lines of the log about connections that are no FastCGI.
-constexpr Duration quiet_time{1'000};
-
 bool readable(int fd, Duration patience)
 {
     pollfd entry{fd, POLLIN, 0};
@@ -201,12 +198,11 @@ bool SyncWorker::accept_one(const net::Listener& listener)
 // Whoever speaks something else to the port must not fill the log.
 void SyncWorker::log_broken(const fcgi::Connection& connection)
 {
-    const TimePoint now = Clock::now();
-    if (now < quiet_until_)
-        return;
-    quiet_until_ = now + quiet_time;
-    logging::warning(
-        "[%s] a connection was closed: %s", pool().name.c_str(), connection.error().c_str());
+    if (const auto held = broken_.pass(Clock::now()))
+        logging::warning("[%s] a connection was closed: %s%s",
+                         pool().name.c_str(),
+                         connection.error().c_str(),
+                         Throttle::describe(*held).c_str());
 }
 
 // A worker that has asked to be replaced takes no more connections until it is told to go, or that

@@ -64,7 +64,7 @@ private:
     bool listening_ = false;  // the listeners are in the epoll set
     std::set<int> woken_;     // listeners with a connection that has not been looked for yet
     bool closed_ = false;     // the listeners, for good
-    TimePoint quiet_until_ = TimePoint::min();
+    Throttle broken_{Duration{1'000}};  // lines of the log about what is no FastCGI
     TimePoint paused_until_ = TimePoint::min();
     bool starved_ = false;  // of descriptors or memory; said once
     std::map<int, Waiting> waiting_;

@@ -150,8 +150,7 @@ bool Worker::admits(int connection, bool tcp)
                          pool().name.c_str(),
                          stranger->c_str(),
                          tcp ? "allowed_clients" : "allowed_users",
-                         *held == 0 ? ""
-                                    : (" (and " + std::to_string(*held) + " before it)").c_str());
+                         Throttle::describe(*held).c_str());
     return false;
 }
 
