@@ -431,7 +431,7 @@ void Arbiter::boot_failed(const CrewMember& worker, const ExitStatus& status)
     // killed by others may have been unlucky; some seconds of it are enough.
     const bool hopeless =
         !status.signalled || worker.state.aborted != never || policy.backoff() >= patience;
-    if (!worker.state.booted && !persistent_ && hopeless && mode_ == Mode::serving) {
+    if (!worker.state.booted && !has_served_ && hopeless && mode_ == Mode::serving) {
         const bool load = !status.signalled && status.code == exit_handler_load;
         logging::critical("[%s] %s, giving up",
                           worker.service->config.name.c_str(),
@@ -447,7 +447,7 @@ void Arbiter::boot_failed(const CrewMember& worker, const ExitStatus& status)
     const bool current = find_service(services_, worker.service->config.name) == worker.service;
     if (ready_ || mode_ != Mode::serving || !current)
         return;
-    if (!persistent_) {
+    if (!has_served_) {
         net::notify::status("New workers do not boot, see the log");
     } else if (boot_error_.empty()) {
         // For the service manager the reload is over.

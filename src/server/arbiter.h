@@ -141,7 +141,7 @@ private:
     Mode mode_ = Mode::serving;
     bool stop_waits_ = false;  // TERM came while the new server may still fail
     bool ready_ = false;       // the present configuration serves
-    bool persistent_ = false;  // it has been ready: a failed boot does not end it any more
+    bool has_served_ = false;  // it has been ready: a failed boot does not end it any more
     int exit_code_ = 0;
     TimePoint started_ = Clock::now();
     std::uint64_t reloads_ = 0;

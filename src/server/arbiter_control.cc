@@ -123,7 +123,7 @@ const char* Arbiter::state_word() const
         return "on_stop";
     if (ready_)
         return "serving";
-    return persistent_ ? "reloading" : "starting";
+    return has_served_ ? "reloading" : "starting";
 }
 
 Reply Arbiter::status() const
@@ -131,9 +131,7 @@ Reply Arbiter::status() const
     control::ServerStatus server;
     server.version = PACKAGE_VERSION;
     server.pid = ::getpid();
-    server.uptime =
-        static_cast<double>(std::chrono::duration_cast<Duration>(Clock::now() - started_).count()) /
-        1000;
+    server.uptime = seconds_between(started_, Clock::now());
     server.state = state_word();
     server.config = loaded_.file;
     server.reloads = reloads_;

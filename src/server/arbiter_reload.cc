@@ -25,7 +25,9 @@ void Arbiter::reload()
 {
     if (mode_ != Mode::serving)
         return;
-    if (persistent_)
+    crew_->note_booted(Clock::now());
+    report();  // that it is ready, if it is by now
+    if (has_served_)
         net::notify::reloading();
     Services next;
     try {
@@ -49,7 +51,7 @@ void Arbiter::reload()
         log_lines(error.what());
         logging::error("the configuration was not reloaded, the old one stays in use");
         hooks_.reload_failed();
-        if (persistent_)
+        if (has_served_)
             net::notify::ready(
                 "The last reload failed, see the log; the old configuration is in use");
     }

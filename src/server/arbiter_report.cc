@@ -75,14 +75,14 @@ void Arbiter::report()
     if (!all_settled())
         return;
     ready_ = true;
-    if (persistent_) {
+    if (has_served_) {
         ++reloads_;
         boot_error_.clear();
     }
     if (daemon_.detached())
         net::notify::main_pid(::getpid());
     daemon_.report(exit_ok);
-    persistent_ = true;
+    has_served_ = true;
     predecessor_.tell_ready();
     net::notify::ready(summary());
     logging::info("ready%s", predecessor_.exists() ? ", beside the old server" : "");
