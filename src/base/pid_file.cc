@@ -67,13 +67,19 @@ bool is_at(const UniqueFd& file, const std::string& path)
                          ", which holds the pid file " + path);
 }
 
+// Only a file may be replaced: /dev/null, say, is not ours to remove.
+void refuse_device(const std::string& path)
+{
+    struct stat status {};
+    if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode))
+        throw StartError(exit_failure, path + " is in the way and is no pid file");
+}
+
 // The file that is there already, locked while this one takes its place; empty: there is none.
 UniqueFd take_stale(const std::string& path)
 {
     for (;;) {
-        struct stat status {};
-        if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode))
-            throw StartError(exit_failure, path + " is in the way and is no pid file");
+        refuse_device(path);
         UniqueFd file(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK));
         const bool others = !file && errno == EACCES;  // it may be replaced, if it is not in use
         if (others)

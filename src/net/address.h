@@ -32,6 +32,7 @@ struct Address {
     socklen_t length = 0;
 
     bool is_tcp() const { return kind == Kind::ipv4 || kind == Kind::ipv6; }
+    bool is_wildcard() const { return text.starts_with("0.0.0.0:") || text.starts_with("[::]:"); }
     const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
 
     enum class Names { resolve, refuse };

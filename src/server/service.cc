@@ -42,15 +42,17 @@ SharedListener find_listener(const std::vector<SharedListener>& open, const net:
     return nullptr;
 }
 
-// One that the kernel does not let the address listen beside, if that or the other is every address
-// of the machine.
-SharedListener find_port(const std::vector<SharedListener>& open, const net::Address& address)
+// One that the kernel does not let the address listen beside: with the same port, and one of the
+// two is every address of the machine.
+SharedListener find_overlap(const std::vector<SharedListener>& open, const net::Address& address)
 {
     const auto port = [](const net::Address& tcp) { return tcp.text.substr(tcp.text.rfind(':')); };
-    for (const SharedListener& listener : open)
-        if (address.is_tcp() && listener->address().kind == address.kind &&
-            port(listener->address()) == port(address))
+    for (const SharedListener& listener : open) {
+        const net::Address& ours = listener->address();
+        if (ours.is_tcp() && ours.kind == address.kind && ours != address &&
+            port(ours) == port(address) && (ours.is_wildcard() || address.is_wildcard()))
             return listener;
+    }
     return nullptr;
 }
 
@@ -78,17 +80,12 @@ SharedListener open_listener(const config::Pool& pool,
     // A server that runs cannot stand still for seconds until a port is free.
     if (!before.empty())
         options.attempts = 1;
-    try {
-        opened.push_back(
-            std::make_shared<net::Listener>(net::Listener::open(address.value(), options)));
-    } catch (const StartError& error) {
-        const SharedListener ours = find_port(before, address.value());
-        if (!ours)
-            throw;
-        throw StartError(error.exit_code(),
-                         std::string(error.what()) + ": this server has " + ours->address().text +
-                             ", and needs a restart to listen there instead");
-    }
+    if (SharedListener ours = find_overlap(before, address.value()))
+        throw StartError(exit_failure,
+                         "cannot listen on " + address.value().text + ": this server listens on " +
+                             ours->address().text + ", and has to be restarted to change that");
+    opened.push_back(
+        std::make_shared<net::Listener>(net::Listener::open(address.value(), options)));
     logging::info("[%s] listening on %s", pool.name.c_str(), opened.back()->bound().c_str());
     return opened.back();
 }

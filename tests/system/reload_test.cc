@@ -259,7 +259,7 @@ TEST_CASE("reload: an address that this server is in the way of is refused and t
         {.pool = "bind = *" + address.substr(address.rfind(':')) + "\n", .global = with_control});
     const Finished reload = ctl(server, {"reload"});
     CHECK(reload.status == ExitStatus{1, 0});
-    CHECK(reload.err.find("Address already in use: this server has " + address + ", and needs") !=
+    CHECK(reload.err.find(": this server listens on " + address + ", and has") !=
           std::string::npos);
     CHECK(server.serves_at(address));
 }

@@ -224,8 +224,7 @@ TEST_CASE("upgrade: the old server serves on when the new one is stopped", "[upg
         CHECK(upgrade.server.serves());
 }
 
-TEST_CASE("upgrade: another one while two servers run is refused and the log says why",
-          "[upgrade]")
+TEST_CASE("upgrade: another one while two servers run is refused and the log says why", "[upgrade]")
 {
     Server server;
     REQUIRE(server.wait_log("info: ready"));
