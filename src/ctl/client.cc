@@ -98,6 +98,13 @@ std::optional<bool> ends_until(TimePoint deadline, pid_t pid)
     return ::poll(&set, 1, poll_timeout(deadline, Clock::now())) == 1;
 }
 
+// The old server has gone, and nobody has made the socket again.
+Takeover without_answer(pid_t successor)
+{
+    return ends_until(Clock::now(), successor).value_or(false) ? Takeover::failed
+                                                               : Takeover::silent;
+}
+
 }  // namespace
 
 Answer Client::ask(const std::string& request) const
@@ -163,10 +170,8 @@ Takeover wait_taken_over(const Client& client, pid_t successor, TimePoint deadli
             alone = true;
             deadline = std::min(deadline, now + takeover_time);
         }
-        if (alone && ends_until(now, successor).value_or(false))
-            return Takeover::failed;
         if (now >= deadline)
-            return alone ? Takeover::silent : Takeover::late;
+            return alone ? without_answer(successor) : Takeover::late;
         std::this_thread::sleep_for(look_again);
     }
 }
