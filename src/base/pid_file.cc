@@ -67,19 +67,17 @@ bool is_at(const UniqueFd& file, const std::string& path)
                          ", which holds the pid file " + path);
 }
 
-// Only a file may be replaced: /dev/null, say, is not ours to remove.
-void refuse_device(const std::string& path)
+void refuse_obstacle(const std::string& path)
 {
-    struct stat status {};
-    if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode))
-        throw StartError(exit_failure, path + " is in the way and is no pid file");
+    if (const std::string obstacle = PidFile::obstacle(path); !obstacle.empty())
+        throw StartError(exit_failure, obstacle);
 }
 
 // The file that is there already, locked while this one takes its place; empty: there is none.
 UniqueFd take_stale(const std::string& path)
 {
     for (;;) {
-        refuse_device(path);
+        refuse_obstacle(path);
         UniqueFd file(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK));
         const bool others = !file && errno == EACCES;  // it may be replaced, if it is not in use
         if (others)
@@ -114,6 +112,13 @@ UniqueFd write_draft(std::string& path, pid_t pid)
 }
 
 }  // namespace
+
+std::string PidFile::obstacle(const std::string& path)
+{
+    struct stat status {};
+    const bool other = ::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode);
+    return other ? path + " is in the way and is no pid file" : "";
+}
 
 PidFile::PidFile(std::string path) : path_(std::move(path)), owner_(::getpid())
 {

@@ -20,6 +20,9 @@ public:
     PidFile& operator=(PidFile&& other) noexcept;
     ~PidFile();
 
+    // What is there and may not be replaced, such as /dev/null, in words; empty: nothing.
+    static std::string obstacle(const std::string& path);
+
     // Removes the file of a server that has ended, if that is the one it names.
     static void remove(const std::string& path, pid_t owner) noexcept;
 

@@ -1,6 +1,7 @@
 #include "config/check_places.h"
 
 #include "base/error.h"
+#include "base/pid_file.h"
 
 #include <cerrno>
 
@@ -40,10 +41,8 @@ std::string wrong_log(const std::string& path)
 
 std::string wrong_pid_file(const std::string& path)
 {
-    struct stat status {};
-    if (::stat(path.c_str(), &status) == 0)
-        return S_ISREG(status.st_mode) ? "" : path + " is in the way and is no pid file";
-    return wrong_directory(path);
+    const std::string obstacle = PidFile::obstacle(path);
+    return obstacle.empty() ? wrong_directory(path) : obstacle;
 }
 
 }  // namespace config
