@@ -154,7 +154,10 @@ struct stat set_permissions(const std::string& path, const ListenOptions& option
     const auto group = options.group.empty() ? first_group(path) : find_group(options.group);
     if ((status.st_uid != owner || status.st_gid != group) &&
         ::fchownat(file.get(), "", owner, group, AT_EMPTY_PATH) != 0)
-        fail("cannot give " + path + " to " + options.owner + ":" + options.group, errno);
+        fail(options.owner.empty() && options.group.empty()
+                 ? "cannot take back " + path
+                 : "cannot give " + path + " to " + options.owner + ":" + options.group,
+             errno);
     const auto link = "/proc/self/fd/" + std::to_string(file.get());
     if (::chmod(link.c_str(), options.mode) != 0)
         fail("cannot set the mode of " + path, errno);

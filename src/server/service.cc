@@ -46,11 +46,12 @@ SharedListener find_listener(const std::vector<SharedListener>& open, const net:
 // two is every address of the machine.
 SharedListener find_overlap(const std::vector<SharedListener>& open, const net::Address& address)
 {
-    const auto port = [](const net::Address& tcp) { return tcp.text.substr(tcp.text.rfind(':')); };
+    const auto port = [](const std::string& tcp) { return tcp.substr(tcp.rfind(':')); };
     for (const SharedListener& listener : open) {
         const net::Address& ours = listener->address();
         if (ours.is_tcp() && ours.kind == address.kind && ours != address &&
-            port(ours) == port(address) && (ours.is_wildcard() || address.is_wildcard()))
+            port(listener->bound()) == port(address.text) &&
+            (ours.is_wildcard() || address.is_wildcard()))
             return listener;
     }
     return nullptr;
@@ -83,7 +84,7 @@ SharedListener open_listener(const config::Pool& pool,
     if (SharedListener ours = find_overlap(before, address.value()))
         throw StartError(exit_failure,
                          "cannot listen on " + address.value().text + ": this server listens on " +
-                             ours->address().text + ", and has to be restarted to change that");
+                             ours->bound() + ", and has to be restarted to change that");
     opened.push_back(
         std::make_shared<net::Listener>(net::Listener::open(address.value(), options)));
     logging::info("[%s] listening on %s", pool.name.c_str(), opened.back()->bound().c_str());
