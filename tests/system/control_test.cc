@@ -660,7 +660,7 @@ TEST_CASE("control: stop fails when the new server ends with this one", "[contro
     command.arguments = {binary() + "ctl", "-s", server.directory() / "c", "stop"};
     Process stop(command);
     REQUIRE(server.wait_log("leaving it to the new server"));
-    ::kill(fresh, SIGSTOP);  // the old server shall not tell of its end
+    ::kill(fresh, SIGSTOP);  // it must not take the socket over
     ::kill(server.pid(), SIGKILL);
     ::kill(fresh, SIGKILL);
     CHECK(stop.wait() == failed);

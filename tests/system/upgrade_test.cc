@@ -224,6 +224,18 @@ TEST_CASE("upgrade: the old server serves on when the new one is stopped", "[upg
         CHECK(upgrade.server.serves());
 }
 
+TEST_CASE("upgrade: a second USR2 while two servers run changes nothing", "[upgrade]")
+{
+    Upgrade upgrade;
+    upgrade.server.signal(SIGUSR2);
+    ::kill(upgrade.fresh, SIGUSR2);
+    CHECK(wait_for([&] { return count_of(upgrade.server.log(), "no upgrade: ") == 2; }));
+    CHECK(pid_in(upgrade.path + ".2") == upgrade.fresh);
+    CHECK(upgrade.server.serves());
+    ::kill(upgrade.fresh, SIGTERM);
+    CHECK(wait_for([&] { return !alive(upgrade.fresh); }, soon));
+}
+
 TEST_CASE("upgrade: another one while two servers run is refused and the log says why", "[upgrade]")
 {
     Server server;
