@@ -165,7 +165,7 @@ TEST_CASE("hostile: a head without end is cut off at max_params_size", "[protoco
 TEST_CASE("hostile: a value of 100 megabytes does not make the server grow", "[protocol]")
 {
     const Server server({.pool = "workers = 1\n"});
-    REQUIRE(server.wait_workers(1));
+    REQUIRE(server.serves());
     const long before = resident_kilobytes(server.worker());
     FastcgiClient client(server.address());
     client.send(begin_request(1) + stream_of(fastcgi::params,

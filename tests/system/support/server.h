@@ -23,7 +23,7 @@ struct Setup {
     std::map<std::string, std::string> environment{};
     std::map<int, rlim_t> limits{};
     std::map<int, int> descriptors{};  // number in the server -> our number
-    bool wait = true;                  // until the socket accepts, and those of further pools
+    bool wait = true;                  // until it is ready: all workers have booted
 };
 
 class Server {
