@@ -236,8 +236,8 @@ TEST_CASE("body: a stalled reader does not make the server grow", "[body]")
     FastcgiClient stalled(server.address());
     stalled.hold_reading(true);
     stalled.send(server.get("act", "plain&fill=67108864").bytes());
-    REQUIRE(wait_for([&] { return !server.programs().empty(); }));
-    pause_for(Milliseconds{300});  // time to take in as much as it would
+    REQUIRE(stalled.wait_readable());
+    REQUIRE(wait_asleep({server.worker()}));
     CHECK(resident_kilobytes(server.worker()) - before < 8192);
 }
 

@@ -152,13 +152,15 @@ TEST_CASE("modules: a large reply waits for its reader and costs no memory", "[m
 {
     const Module module = actor();
     const Server server({.pool = module.pool("workers = 1\n")});
-    REQUIRE(server.wait_workers(1));
-    const long before = resident_kilobytes(server.workers()[0]);
+    REQUIRE(server.ask(server.get("m", "megabytes=1")).complete());
+    const pid_t worker = server.worker();
+    const long before = resident_kilobytes(worker);
     FastcgiClient client(server.address());
     client.hold_reading(true);
     REQUIRE(client.send(server.get("m", "megabytes=40").bytes()));
-    pause_for(Milliseconds{300});
-    CHECK(resident_kilobytes(server.workers()[0]) - before < 8192);
+    REQUIRE(client.wait_readable());
+    REQUIRE(wait_asleep({worker}));
+    CHECK(resident_kilobytes(worker) - before < 8192);
     client.hold_reading(false);
     const Reply reply = client.read_reply(1, default_patience * 3);
     CHECK(reply.complete());
@@ -324,8 +326,7 @@ TEST_CASE("modules: a request is finished when the server is stopped gently", "[
     FastcgiClient client(server.address());
     const Request upload = server.post("m", "echo", "abc");
     REQUIRE(client.send(upload.head()));
-    REQUIRE(server.wait_workers(1));
-    pause_for(Milliseconds{200});
+    REQUIRE(wait_asleep({server.worker()}));
     server.signal(SIGTERM);
     REQUIRE(server.wait_log("SIGTERM"));
     REQUIRE(client.send(upload.input()));
@@ -341,8 +342,7 @@ TEST_CASE("modules: a quick stop ends a module that waits for its client", "[mod
     Server server({.pool = module.pool("workers = 1\n")});
     FastcgiClient client(server.address());
     REQUIRE(client.send(server.post("m", "echo", "abc").head()));
-    REQUIRE(server.wait_workers(1));
-    pause_for(Milliseconds{200});
+    REQUIRE(wait_asleep({server.worker()}));
     server.signal(SIGINT);
     CHECK(client.read_reply().status() == 503);
     CHECK(server.process().wait() == ExitStatus{0, 0});

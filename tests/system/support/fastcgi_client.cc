@@ -115,6 +115,14 @@ bool FastcgiClient::send(std::string_view bytes, Milliseconds patience)
     return true;
 }
 
+bool FastcgiClient::wait_readable(Milliseconds patience) const
+{
+    struct pollfd poller {
+        fd_, POLLIN, 0
+    };
+    return ::poll(&poller, 1, static_cast<int>(patience.count())) == 1;
+}
+
 bool FastcgiClient::send_pieces(std::string_view bytes, std::size_t piece, Milliseconds pause)
 {
     for (; !bytes.empty(); bytes.remove_prefix(std::min(piece, bytes.size()))) {

@@ -72,6 +72,8 @@ public:
                      std::size_t piece,
                      Milliseconds pause = Milliseconds{0});
     void hold_reading(bool hold) { holding_ = hold; }
+    // The server has sent something, which is not read yet.
+    bool wait_readable(Milliseconds patience = default_patience) const;
     void half_close();
     void close();
     void reset();  // close with RST where the transport has it (TCP), else close
