@@ -8,6 +8,7 @@
 #include "tests/system/support/notify_socket.h"
 #include "tests/system/support/server.h"
 
+#include <algorithm>
 #include <csignal>
 #include <cstring>
 #include <string>
@@ -72,7 +73,7 @@ TEST_CASE("sockets: a TCP client that sends nothing does not stop others", "[soc
     const FastcgiClient silent(tcp);
     const Stopwatch watch;
     CHECK(ask(tcp, server.get("act", "text=x")).body() == "x");
-    CHECK(watch.elapsed() < Milliseconds{1500});
+    CHECK(watch.elapsed() < Milliseconds{5000});
 }
 
 TEST_CASE("sockets: small replies over TCP come without delay", "[socket]")
@@ -80,10 +81,13 @@ TEST_CASE("sockets: small replies over TCP come without delay", "[socket]")
     const std::string tcp = free_address();
     const Server server({.pool = "bind = " + tcp + "\n", .wait = false});
     REQUIRE(wait_serves(server, tcp));
-    const Stopwatch watch;
-    for (int i = 0; i < 20; ++i)
+    Milliseconds fastest{1000};
+    for (int i = 0; i < 20; ++i) {
+        const Stopwatch watch;
         CHECK(ask(tcp, server.get("act", "plain&out=a&sleep=1&out=b")).body() == "ab");
-    CHECK(watch.elapsed() < Milliseconds{3000});
+        fastest = std::min(fastest, watch.elapsed());
+    }
+    CHECK(fastest < Milliseconds{40});  // no waiting for an acknowledgement, or for the end
 }
 
 TEST_CASE("sockets: the socket file has mode 0660 unless the pool says otherwise", "[socket]")
