@@ -250,6 +250,9 @@ TEST_CASE("body: an upload that nobody reads does not make the server grow", "[b
     Request request = server.post("act", "sleep=60000", "");
     request.set("CONTENT_LENGTH", "67108864");
     client.send(request.head());
-    client.send(stream_of(fastcgi::std_in, 1, std::string(64 * megabyte, 'b')), Milliseconds{300});
+    REQUIRE(wait_for([&] { return !server.programs().empty(); }));
+    CHECK_FALSE(client.send(stream_of(fastcgi::std_in, 1, std::string(64 * megabyte, 'b')),
+                            Milliseconds{500}));
+    REQUIRE(wait_asleep({server.worker()}));
     CHECK(resident_kilobytes(server.worker()) - before < 8192);
 }

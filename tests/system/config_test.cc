@@ -127,7 +127,7 @@ TEST_CASE("config: lines that are no settings are refused with their line", "[co
         const std::string text = files.good() + line + "\n";
         const Finished finished = files.check(text);
         CHECK(finished.status == bad_configuration);
-        CHECK(contains(finished.err, files.file + ":"));
+        CHECK(contains(finished.err, files.line_of(text, line)));
     }
 }
 
@@ -161,11 +161,17 @@ TEST_CASE("config: two pools of one name or with one socket are refused", "[conf
 TEST_CASE("config: a pool without programs or without an address is refused", "[config]")
 {
     const Files files;
-    CHECK(files.check("[www]\nbind = unix:" + files.directory / "s" + "\n").status ==
-          bad_configuration);
-    CHECK(files.check("[www]\nroot = " + files.root + "\n").status == bad_configuration);
-    CHECK(files.check("[www]\nroot = /no/such/place\nbind = 127.0.0.1:1\n").status ==
-          bad_configuration);
+    const std::string begin =
+        std::string(is_root() ? "[global]\nallow_root = yes\n" : "") + "[www]\n";
+    const std::map<std::string, std::string> faults{
+        {"bind = 127.0.0.1:1\n", "has no programs"},
+        {"root = " + files.root + "\n", "listens nowhere"},
+        {"root = /no/such/place\nbind = 127.0.0.1:1\n", "/no/such/place"}};
+    for (const auto& [lines, message] : faults) {
+        const Finished finished = files.check(begin + lines);
+        CHECK(finished.status == bad_configuration);
+        CHECK(contains(finished.err, message));
+    }
 }
 
 TEST_CASE("config: a socket path that is too long is refused and not cut", "[config]")

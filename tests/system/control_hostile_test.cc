@@ -21,7 +21,7 @@ namespace {
 constexpr ExitStatus ok{0, 0};
 
 // As long as the server has something better to do than to wait for a client of the socket.
-constexpr Milliseconds at_once{3000};
+constexpr Milliseconds at_once{4500};
 
 bool replaces_a_worker(const Server& server)
 {
@@ -57,18 +57,21 @@ TEST_CASE("control: silent and half-sending clients hold up nothing", "[control]
 
 TEST_CASE("control: clients that do not take their reply hold up nothing", "[control]")
 {
-    const Server server({.pool = "workers = 40\n", .global = with_control});
-    REQUIRE(server.wait_workers(40));
+    std::string large;  // larger than what a socket takes before somebody reads
+    for (int i = 0; i < 200; ++i)
+        large += "env.LARGE" + std::to_string(i) + " = " + std::string(4000, 'x') + "\n";
+    const Server server({.pool = "workers = 2\n" + large, .global = with_control});
     std::vector<ControlClient> clients;
     for (int i = 0; i < 16; ++i) {
         clients.emplace_back(server);
-        clients.back().send("status\n");
+        clients.back().send("config\n");
     }
     CHECK(server.serves());
+    const std::string whole = clients[0].receive();
+    CHECK(whole.size() > 500'000);
+    CHECK(json::parse(whole, nullptr, false)["ok"] == true);
     CHECK(replaces_a_worker(server));
     CHECK(ctl(server, {"status"}).status == ok);
-    const json document = json::parse(clients[0].receive(), nullptr, false);
-    CHECK(document["ok"] == true);
 }
 
 TEST_CASE("control: flooding clients hold up neither requests nor a new worker", "[control]")
@@ -105,7 +108,7 @@ TEST_CASE("control: hostile request lines leave the status valid and the termina
           "[control]")
 {
     const Server server({.pool = "workers = 1\n", .global = with_control});
-    Request request = server.get("act", "plain&out=begun&sleep=8000");
+    Request request = server.get("act", "plain&out=begun&sleep=600000");
     request.set("REQUEST_URI", "/\x1b]0;title\x07\"\\</script>\xff\xc3(\xc2\x9b\r\n\x7f");
     FastcgiClient client(server.address());
     client.send(request.bytes());
@@ -133,7 +136,7 @@ TEST_CASE("control: hostile request lines leave the status valid and the termina
 TEST_CASE("control: a worker that was taken over can lie in its status and do no more", "[control]")
 {
     Server server({.pool = "handler = module\nmodule = " + public_file("tests/modules/vandal.so") +
-                           "\nworkers = 2\ntimeout = 2s\nboot_timeout = 2s\n",
+                           "\nworkers = 2\ntimeout = 3s\nboot_timeout = 8s\n",
                    .global = with_control});
     REQUIRE(server.wait_workers(2));
     for (const std::string with : {"ff", "7f", "80", "00", "0a", "noise"}) {
@@ -155,10 +158,13 @@ TEST_CASE("control: a worker that was taken over can lie in its status and do no
         CHECK(server.process().running());
     }
     // Those that look silent are replaced, and those that have taken back that they had booted.
-    CHECK(wait_for([&] {
-        const json pool = json::parse(ctl(server, {"--json", "status"}).out)["status"]["pools"][0];
-        return pool["settled"] == true && pool["total"] == 2;
-    }));
+    CHECK(wait_for(
+        [&] {
+            const json pool =
+                json::parse(ctl(server, {"--json", "status"}).out)["status"]["pools"][0];
+            return pool["settled"] == true && pool["total"] == 2;
+        },
+        Milliseconds{40'000}));
 }
 
 TEST_CASE("control: workers that end and boast of what they have done are not replaced in a storm",

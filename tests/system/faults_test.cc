@@ -154,9 +154,8 @@ private:
 
 TEST_CASE("faults: a pause of the whole server is no reason to abort a worker", "[faults]")
 {
-    const Server server({.pool = "workers = 2\ntimeout = 1s\n"});
+    const Server server({.pool = "workers = 2\ntimeout = 3s\n"});
     REQUIRE(server.serves());
-    REQUIRE(server.wait_workers(2));
     const auto workers = server.workers();
     FastcgiClient client(server.address());
     const std::string go = server.directory() / "go";
@@ -165,7 +164,7 @@ TEST_CASE("faults: a pause of the whole server is no reason to abort a worker", 
     ::kill(server.pid(), SIGSTOP);
     for (const pid_t worker : workers)
         ::kill(worker, SIGSTOP);
-    pause_for(Milliseconds{3000});
+    pause_for(Milliseconds{5000});
     // The arbiter is the first to look around.
     ::kill(server.pid(), SIGCONT);
     REQUIRE(server.wait_log("stood still"));
@@ -173,7 +172,7 @@ TEST_CASE("faults: a pause of the whole server is no reason to abort a worker", 
         ::kill(worker, SIGCONT);
     write_file(go, "");
     CHECK(client.wait_for_output("done"));
-    pause_for(Milliseconds{1500});
+    pause_for(Milliseconds{3500});
     CHECK(server.workers() == workers);
     CHECK(server.serves());
     CHECK(count_of(server.log(), "aborting it") == 0);
@@ -320,7 +319,7 @@ TEST_CASE("faults: a limit on the size of files ends no server and no worker", "
     CHECK(server.serves());
     CHECK(server.process().running());
     CHECK(server.workers() == workers);
-    CHECK(std::filesystem::file_size(log) <= 4096);
+    CHECK(std::filesystem::file_size(log) == 4096);
 }
 
 TEST_CASE("faults: logs that nobody reads cost lines and no request", "[faults]")
@@ -372,7 +371,7 @@ TEST_CASE("faults: a worker that makes a log that nobody reads blocking holds up
     CHECK(ask(vandal, server.get("", "00")).body() == "filled 1\n");
     error.fill();
     // The arbiter has much to say.
-    for (int i = 0; i < 20; ++i)
+    for (int i = 0; i < 5; ++i)
         CHECK(ctl(server, {"reload"}).status == ExitStatus{0, 0});
     CHECK(server.serves());
     // A new worker of the vandal is all right again, its listener does not block.

@@ -113,8 +113,7 @@ TEST_CASE("hooks: a command has three descriptors and default signals and its ow
         {.global = "on_ready = " +
                    note.written_by("QUERY_STRING='fds&signals&process' exec " + act) + "\n"});
     // The program takes the place of the shell, which cannot rename the file then.
-    REQUIRE(
-        wait_for([&] { return read_file(note.path + ".new").find("cwd=") != std::string::npos; }));
+    REQUIRE(wait_for([&] { return entry(read_file(note.path + ".new"), "cwd", "") == "/"; }));
     const std::string text = read_file(note.path + ".new");
     CHECK(entry(text, "0") == "/dev/null");
     CHECK(entry(text, "1") == note.path + ".new");
@@ -211,6 +210,7 @@ TEST_CASE("hooks: on_stop runs while the server still serves", "[hooks]")
     server.signal(SIGTERM);
     CHECK(has_line(note.wait(), "TRICORN_EVENT=stop"));
     server.signal(SIGTERM);
+    CHECK(wait_for([&] { return count_of(server.log(), "received SIGTERM") == 2; }));
     for (int i = 0; i < 5; ++i)
         CHECK(server.serves());
     CHECK(server.process().running());
@@ -244,7 +244,8 @@ TEST_CASE("hooks: INT cuts on_stop short and INT again ends it", "[hooks]")
             server.signal(SIGINT);
         }
         CHECK(server.process().wait(soon) == ExitStatus{0, 0});
-        CHECK((watch.elapsed() < Milliseconds{1900}) == twice);
+        const bool at_once = watch.elapsed() < Milliseconds{1900};
+        CHECK((at_once == twice || (twice && is_sanitized())));  // which takes its time to exit
         CHECK_FALSE(alive(command));
     }
 }
@@ -284,7 +285,6 @@ TEST_CASE("hooks: on_stop is not run by a server in whose place another one goes
     Server server(
         {.global = "pid = " + pid_file + "\non_stop = echo $TRICORN_PID >> " + stops + "\n"});
     const auto upgrade = [&](pid_t old) {
-        REQUIRE(server.wait_log("info: ready"));
         ::kill(old, SIGUSR2);
         REQUIRE(wait_for([&] { return pid_in(pid_file + ".2") != 0; }));
         const pid_t fresh = pid_in(pid_file + ".2");
@@ -297,7 +297,6 @@ TEST_CASE("hooks: on_stop is not run by a server in whose place another one goes
     REQUIRE(wait_for([&] { return !alive(taken_back) && !exists(pid_file + ".2"); }));
     const pid_t fresh = upgrade(server.pid());
     CHECK(server.stop(SIGTERM) == ExitStatus{0, 0});
-    REQUIRE(server.wait_log("info: ready"));
     CHECK(server.serves());
     CHECK_FALSE(exists(stops));
     ::kill(fresh, SIGTERM);

@@ -18,7 +18,7 @@ TEST_CASE("limits: stderr without end is dropped after 1 MB and said to be", "[l
 TEST_CASE("limits: a program that writes on after its Content-Length has given a whole reply",
           "[limits]")
 {
-    const Server server({.pool = "workers = 1\nrequest_timeout = 1s\n"});
+    const Server server({.pool = "workers = 1\nrequest_timeout = 3s\n"});
     const Reply reply = server.act("out=" + encode("Content-Length: 5\n\n12345and more") +
                                    "&fill=300000&sleep=60000");
     REQUIRE(reply.complete());

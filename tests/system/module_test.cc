@@ -281,13 +281,13 @@ TEST_CASE("modules: a module that hangs is killed and its worker replaced", "[mo
 TEST_CASE("modules: a slow client is no hanging module", "[modules]")
 {
     const Module module = actor();
-    const Server server({.pool = module.pool("workers = 1\ntimeout = 1s\n")});
+    const Server server({.pool = module.pool("workers = 1\ntimeout = 2s\n")});
     REQUIRE(server.wait_workers(1));
     const auto before = server.workers();
     FastcgiClient client(server.address());
     const Request upload = server.post("m", "echo", "abc");
     REQUIRE(client.send(upload.head()));
-    pause_for(Milliseconds{3'500});
+    pause_for(Milliseconds{5'000});
     REQUIRE(client.send(upload.input()));
     CHECK(client.read_reply().body() == "abc");
     CHECK(server.workers() == before);
@@ -414,6 +414,7 @@ TEST_CASE("modules: a reload with a module that cannot be loaded keeps the old o
     module.replace("tests/modules/init_fails.so");
     server.signal(SIGHUP);
     REQUIRE(server.wait_log("tricorn_init returned 7"));
+    REQUIRE(server.wait_log("the next worker is started in"));
     for (int i = 0; i < 10; ++i)
         CHECK(server.ask(server.get("m", "text=alive")).body() == "alive");
 }

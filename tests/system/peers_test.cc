@@ -133,10 +133,14 @@ TEST_CASE("peers: a flood of strangers leaves a line for each worker and others 
                                  "allowed_clients = 10.0.0.1\n",
                          .wait = false});
     REQUIRE(server.wait_log("ready"));
+    const Stopwatch watch;
     for (int i = 0; i < 300; ++i)
         REQUIRE(refused(tcp));
+    const auto periods = static_cast<std::size_t>(watch.elapsed() / Milliseconds{10'000});
     CHECK(ask("unix:" + server.directory() / "www.s", server.get("act", "text=x")).body() == "x");
-    CHECK(count_of(server.log(), "a connection was refused") == 1);
+    const std::size_t lines = count_of(server.log(), "a connection was refused");
+    CHECK(lines >= 1);
+    CHECK(lines <= 1 + periods);
 }
 
 TEST_CASE("peers: a reload brings another list into use", "[socket]")

@@ -83,16 +83,18 @@ TEST_CASE("pools: a pool that is taken away and comes back keeps its new workers
     REQUIRE(wait_for([&] { return other_listens(server); }));
     // A request in hand keeps a worker of the removed pool alive over both reloads.
     FastcgiClient busy(other_address(server));
-    busy.send(server.get("act", "sleep=3000&text=late").bytes());
+    const std::string go = server.directory() / "go";
+    busy.send(server.get("act", "wait=" + encode(go) + "&text=late").bytes());
     REQUIRE(wait_for([&] { return server.programs().size() == 1; }));
 
     server.configure({});
     server.signal(SIGHUP);
-    REQUIRE(wait_for([&] { return !other_listens(server); }));
+    REQUIRE(wait_for([&] { return !exists(server.directory() / "other"); }));
     server.configure(with_other(server));
     server.signal(SIGHUP);
     REQUIRE(wait_for([&] { return other_listens(server); }));
     CHECK(other_serves(server));
+    write_file(go, "");
     CHECK(busy.read_reply().body() == "late");
     // Each reload started the workers of both pools once; a quarrel would start hundreds.
     CHECK(count_of(server.log(), " started") < 20);

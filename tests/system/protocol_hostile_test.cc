@@ -158,7 +158,7 @@ TEST_CASE("hostile: a head without end is cut off at max_params_size", "[protoco
     for (int i = 0; i < 4000; ++i)
         flood += stream_of(fastcgi::params, 1, pair_of("HTTP_X" + std::to_string(i), "value"));
     client.send(flood);
-    CHECK(refused(client.read_reply()));
+    CHECK(client.read_reply().status() == 431);
     CHECK(server.serves());
 }
 
@@ -166,7 +166,7 @@ TEST_CASE("hostile: a value of 100 megabytes does not make the server grow", "[p
 {
     const Server server({.pool = "workers = 1\n"});
     REQUIRE(server.serves());
-    const long before = resident_kilobytes(server.worker());
+    const long before = most_resident_kilobytes(server.worker());
     FastcgiClient client(server.address());
     client.send(begin_request(1) + stream_of(fastcgi::params,
                                              1,
@@ -176,9 +176,9 @@ TEST_CASE("hostile: a value of 100 megabytes does not make the server grow", "[p
     const std::string piece = stream_of(fastcgi::params, 1, std::string(65535, 'v'), 65535);
     for (int i = 0; i < 1600 && client.send(piece); ++i)
         ;
-    CHECK(refused(client.read_reply()));
+    CHECK(client.read_reply().status() == 431);
     CHECK(server.serves());
-    CHECK(resident_kilobytes(server.worker()) - before < 16000);
+    CHECK(most_resident_kilobytes(server.worker()) - before < 16000);
 }
 
 TEST_CASE("hostile: records inside STDIN are data and not protocol", "[protocol]")
@@ -244,7 +244,7 @@ TEST_CASE("hostile: 64 connections that never send a byte do not stop new reques
         silent.emplace_back(server.address());
     const Stopwatch watch;
     CHECK(server.serves());
-    CHECK(watch.elapsed() < Milliseconds{3000});
+    CHECK(watch.elapsed() < Milliseconds{5000});
 }
 
 TEST_CASE("hostile: 64 connections with half a head do not stop new requests", "[protocol]")
@@ -258,5 +258,5 @@ TEST_CASE("hostile: 64 connections with half a head do not stop new requests", "
     }
     const Stopwatch watch;
     CHECK(server.serves());
-    CHECK(watch.elapsed() < Milliseconds{3000});
+    CHECK(watch.elapsed() < Milliseconds{5000});
 }

@@ -1,5 +1,6 @@
 // examples/run, what `make run` starts: tricorn behind a real nginx with the example programs.
 #include "tests/catch.h"
+#include "tests/system/support/address.h"
 #include "tests/system/support/nginx.h"
 #include "tests/system/support/process.h"
 #include "tests/system/support/server.h"
@@ -14,45 +15,16 @@
 #include <utility>
 #include <vector>
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 namespace {
 
 constexpr Milliseconds start_up{30000};  // a repository, two servers and the first request
 
-// A port of the loopback interface that listens, or, once closed, one that was free just now.
-class Port {
-public:
-    Port() : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0))
-    {
-        sockaddr_in name{};
-        socklen_t length = sizeof name;
-        name.sin_family = AF_INET;
-        name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        auto* address = reinterpret_cast<sockaddr*>(&name);
-        REQUIRE(::bind(fd_, address, length) == 0);
-        REQUIRE(::listen(fd_, 1) == 0);
-        REQUIRE(::getsockname(fd_, address, &length) == 0);
-        number_ = ntohs(name.sin_port);
-    }
-    Port(const Port&) = delete;
-    Port& operator=(const Port&) = delete;
-    ~Port() { close(); }
-
-    void close()
-    {
-        ::close(fd_);
-        fd_ = -1;
-    }
-    std::string number() const { return std::to_string(number_); }
-
-private:
-    int fd_;
-    int number_ = 0;
-};
+std::string port_of(const std::string& address)
+{
+    return address.substr(address.rfind(':') + 1);
+}
 
 Command plain(std::vector<std::string> arguments)
 {
@@ -116,9 +88,8 @@ TEST_CASE("examples: what make run prints works and after Ctrl-C nothing is left
     const TempDir directory;
     std::filesystem::create_directory(directory / "tmp");
     std::filesystem::create_directory(directory / "user");
-    Port port;
-    port.close();
-    Process process(example(directory, port.number()));
+    const std::string port = port_of(free_address());
+    Process process(example(directory, port));
     const bool ready =
         wait_for([&] { return contains(read_file(directory / "out"), "git clone"); }, start_up);
     INFO(read_file(directory / "out") << read_file(directory / "err"));
@@ -169,10 +140,12 @@ TEST_CASE("examples: a port that is in use is named and nothing is started", "[e
         SKIP_TEST("nginx, git, curl or CGI.pm is missing");
     const TempDir directory;
     std::filesystem::create_directory(directory / "tmp");
-    const Port port;
-    const Finished refused = run(example(directory, port.number()));
+    const int listener = listen_on("127.0.0.1:0");
+    const std::string port = port_of(name_of(listener));
+    const Finished refused = run(example(directory, port));
+    ::close(listener);
     CHECK(refused.status == ExitStatus{1, 0});
-    CHECK(contains(refused.err, "port " + port.number() + " is in use"));
+    CHECK(contains(refused.err, "port " + port + " is in use"));
     CHECK(refused.out.empty());
     CHECK(std::filesystem::is_empty(directory / "tmp"));
 }

@@ -212,8 +212,8 @@ TEST_CASE("run: nobody who reads the reply ends the program", "[run]")
     Command command;
     command.arguments = {"sh",
                          "-c",
-                         "QUERY_STRING='plain&fill=2000000000' '" + binary() + "' --run '" +
-                             shell.act() + "'" + user + " | head -c 30 >/dev/null"};
+                         "QUERY_STRING='plain&fill=2000000000&sleep=600000' '" + binary() +
+                             "' --run '" + shell.act() + "'" + user + " | head -c 30 >/dev/null"};
     const Finished finished = ::run(command);
     CHECK(finished.status == good);  // of head(1)
     CHECK(wait_for([] { return adopted().empty(); }));

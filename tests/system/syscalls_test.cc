@@ -21,7 +21,7 @@ public:
               const std::vector<pid_t>& processes,
               const std::string& calls,
               const std::string& how)
-        : processes_(processes), log_(server.directory() / "strace")
+        : processes_(processes), log_(server.directory() / "strace"), trace_(log_ + ".trace")
     {
         ::unlink(log_.c_str());
         Command command;
@@ -30,7 +30,7 @@ public:
                              "-b",
                              "execve",
                              "-o",
-                             "/dev/null",
+                             trace_,
                              "-e",
                              "trace=" + calls,
                              "-e",
@@ -64,11 +64,13 @@ public:
         }));
         process_->signal(SIGINT);
         CHECK(process_->wait().has_value());
+        CHECK(read_file(trace_).find("(INJECTED)") != std::string::npos);
     }
 
 private:
     std::vector<pid_t> processes_;
     std::string log_;
+    std::string trace_;
     std::optional<Process> process_;
 };
 
@@ -82,17 +84,25 @@ struct Tally {
 void ask(const Server& server, int number, Tally& tally)
 {
     const std::string text = "answer" + std::to_string(number);
-    const std::string body(30000, 'b');
-    const Reply reply =
-        number % 2 == 0
-            ? server.act("text=" + text)
-            : server.ask(server.post("act", "plain&echo&out=" + text, body), Milliseconds{8000});
+    std::string expected = text;
+    Request request = server.get("act", "text=" + text);
+    if (number % 3 == 1) {
+        expected.insert(0, 30000, 'b');
+        request = server.post("act", "plain&echo&out=" + text, std::string(30000, 'b'));
+    }
+    FastcgiClient client(server.address());
+    const std::string bytes = request.bytes();
+    // In pieces: a worker turns to others meanwhile.
+    if (number % 3 == 2)
+        client.send_pieces(bytes, bytes.size() / 2, Milliseconds{20});
+    else
+        client.send(bytes);
+    const Reply reply = client.read_reply(1, Milliseconds{8000});
     if (reply.end == End::invalid || (reply.complete() && reply.status() >= 500))
         ++tally.refused;
     else if (reply.end == End::closed || reply.end == End::reset)
         ++tally.closed;
-    else if (reply.complete() && reply.status() == 200 &&
-             reply.body() == (number % 2 == 0 ? text : body + text))
+    else if (reply.complete() && reply.status() == 200 && reply.body() == expected)
         ++tally.right;
     else
         ++tally.wrong;

@@ -140,13 +140,15 @@ TEST_CASE("syslog: one that does not read costs lines and no request", "[log]")
     syslogd.fill();
     for (int i = 0; i < 20; ++i)
         CHECK(server.act("plain").status() == 200);
-    server.signal(SIGTTIN);  // the arbiter has something to say, too
-    CHECK(server.wait_workers(2));
-    CHECK(server.serves());
     syslogd.take();
     CHECK(server.act("plain&later").status() == 200);
     CHECK(syslogd.wait_for_line(access_line("plain&later")));
     CHECK(syslogd.wait_for_line("the access log \\(/dev/log\\) works again; lines lost: \\d+"));
+    syslogd.fill();
+    server.signal(SIGTTIN);  // the arbiter has something to say, too
+    CHECK(server.wait_workers(2));
+    CHECK(server.serves());
+    syslogd.take();
     server.signal(SIGTTOU);
     CHECK(syslogd.wait_for_line("\\d+ lines of this log lost: Resource temporarily unavailable"));
 }

@@ -16,6 +16,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+// A build option of the server.
+#ifdef HAVE_SYSTEMD
+constexpr bool knows_service_manager = true;
+#else
+constexpr bool knows_service_manager = false;
+#endif
+
 class NotifySocket {
 public:
     NotifySocket() : path_(directory_ / "notify")
@@ -44,7 +51,7 @@ public:
                         patience);
     }
     bool heard_from(pid_t pid) { return take(), !from_[pid].empty(); }
-    const std::string& seen() const { return seen_; }
+    const std::string& seen() { return take(), seen_; }
     void forget()
     {
         take();

@@ -300,13 +300,16 @@ std::size_t open_descriptors(pid_t pid)
 
 std::size_t settled_descriptors(pid_t pid)
 {
-    std::size_t count = open_descriptors(pid);
-    for (int steady = 0; steady < 10;) {
-        pause_for(Milliseconds{20});
+    std::size_t count = 0;
+    int steady = 0;
+    const bool settled = wait_for([&] {
         const std::size_t now = open_descriptors(pid);
         steady = now == count && children_of(pid).empty() ? steady + 1 : 0;
         count = now;
-    }
+        return steady >= 20;
+    });
+    if (!settled)
+        throw std::runtime_error("process " + std::to_string(pid) + " does not come to rest");
     return count;
 }
 
@@ -322,11 +325,25 @@ bool wait_asleep(const std::vector<pid_t>& pids, Milliseconds patience)
         patience);
 }
 
-long resident_kilobytes(pid_t pid)
+namespace {
+
+long kilobytes(pid_t pid, const std::string& what)
 {
     const std::string status = read_file(proc(pid, "status"));
-    const auto at = status.find("VmRSS:");
-    return at == std::string::npos ? 0 : std::stol(status.substr(at + 6));
+    const auto at = status.find(what + ":");
+    return at == std::string::npos ? 0 : std::stol(status.substr(at + what.size() + 1));
+}
+
+}  // namespace
+
+long resident_kilobytes(pid_t pid)
+{
+    return kilobytes(pid, "VmRSS");
+}
+
+long most_resident_kilobytes(pid_t pid)
+{
+    return kilobytes(pid, "VmHWM");
 }
 
 pid_t pid_in(const std::string& path)

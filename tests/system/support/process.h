@@ -74,6 +74,7 @@ std::size_t settled_descriptors(pid_t pid);
 // All of them sleep and go on sleeping: they wait for each other, or for us.
 bool wait_asleep(const std::vector<pid_t>& pids, Milliseconds patience = default_patience);
 long resident_kilobytes(pid_t pid);
+long most_resident_kilobytes(pid_t pid);  // ever since it was started
 long cpu_ticks(pid_t pid);
 pid_t pid_in(const std::string& path);  // of a pid file; 0: it is not there, or empty
 

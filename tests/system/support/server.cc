@@ -54,6 +54,17 @@ void install_programs(const std::string& root)
     write_file(root + "/act", read_file(build_file("tests/data/cgi/act")), 0755);
 }
 
+// That it is ready is an info line on its stderr, unless the log goes elsewhere, is terse or is for
+// the journal.
+bool logs_here(const Setup& setup)
+{
+    for (const auto* elsewhere : {"error_log =", "log_syslog =", "log_level = error"})
+        if (setup.global.find(elsewhere) != std::string::npos)
+            return false;
+    return !setup.descriptors.contains(STDERR_FILENO) &&
+           !setup.environment.contains("JOURNAL_STREAM");
+}
+
 }  // namespace
 
 bool is_sanitized()
@@ -206,11 +217,9 @@ void Server::launch(const Setup& setup)
         socket_stays_ = true;
         throw std::runtime_error("the server did not come up:\n" + log());
     }
-    // Its workers boot later than that, as do other pools. A log that goes elsewhere, or is terse,
-    // does not say so here.
-    const std::string says = "[" + std::to_string(pid()) + "] info: ";
-    if (log().find(says + "tricorn ") != std::string::npos)
-        REQUIRE(wait_log(says + "ready"));
+    // Its workers boot later than that, as do other pools.
+    if (logs_here(setup))
+        REQUIRE(wait_log("[" + std::to_string(pid()) + "] info: ready"));
 }
 
 Server::~Server()

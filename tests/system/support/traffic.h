@@ -24,7 +24,6 @@ public:
 
     void stop();
 
-    int sent() const { return sent_; }
     int answered() const { return answered_; }  // with what was asked for
     int failed() const { return failed_; }      // 5xx, or a reply that says that it is not whole
     int lost() const { return lost_; }          // anything else
