@@ -264,11 +264,9 @@ TEST_CASE("abort: a program that has joined its worker's process group is ended"
     server.add_program("joins.pl",
                        "#!/usr/bin/perl\n"
                        "setpgrp(0, getpgrp(getppid())) or die;\n"
-                       "open(my $mark, '>', '" +
-                           joined +
-                           "') or die;\n"
-                           "sleep 600;\n");
-    CHECK(server.ask(server.get("joins.pl")).status() == 504);
+                       "open(my $mark, '>', $ENV{QUERY_STRING}) or die;\n"
+                       "sleep 600;\n");
+    CHECK(server.ask(server.get("joins.pl", joined)).status() == 504);
     CHECK(exists(joined));
     CHECK(wait_for([&] { return server.programs().empty(); }, soon));
     CHECK(wait_for([&] { return server.serves(); }));

@@ -34,22 +34,6 @@ Milliseconds duration()
     return Milliseconds{1000 * (seconds == nullptr ? 2 : std::atoi(seconds))};
 }
 
-// Other processes may come to the arbiter: orphans of killed workers.
-std::vector<pid_t> workers_of(pid_t arbiter)
-{
-    auto all = children_of(arbiter);
-    std::erase_if(all, [](pid_t pid) {
-        return !alive(pid) || !title_of(pid).starts_with("tricorn: worker");
-    });
-    return all;
-}
-
-bool any_zombie(pid_t arbiter)
-{
-    const auto all = descendants_of(arbiter);
-    return std::any_of(all.begin(), all.end(), [](pid_t pid) { return state_of(pid) == 'Z'; });
-}
-
 // "socket:[1234]"; none when only root may look: a worker keeps its own user out.
 std::set<std::string> sockets_of(pid_t pid)
 {
@@ -202,7 +186,7 @@ public:
         const bool same = wait_for([&] { return (now = Footprint(arbiter())) == before_; });
         if (!same)
             CHECK(now == before_);
-        CHECK(wait_for([&] { return !any_zombie(arbiter()); }));
+        CHECK(wait_for([&] { return !any_zombie_beneath(arbiter()); }));
         CHECK(wait_for([&] { return sockets_in(server.directory().path()) == sockets_; }));
         for (const pid_t worker : workers())
             CHECK(children_of(worker).empty());

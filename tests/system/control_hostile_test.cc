@@ -145,11 +145,8 @@ TEST_CASE("control: a worker that was taken over can lie in its status and do no
         const Reply reply = server.ask(server.get("", with));
         if (reply.end == End::ended)
             CHECK(reply.body() == "filled 1\n");
-        const Finished finished = ctl(server, {"--json", "status"});
-        REQUIRE(finished.status == ok);
-        const json document = json::parse(finished.out, nullptr, false);
-        REQUIRE(document.is_object());
-        for (const json& worker : document["status"]["pools"][0]["workers"]) {
+        const json status = status_of(server);
+        for (const json& worker : status["pools"][0]["workers"]) {
             CHECK(worker["elapsed"] >= 0);
             CHECK(worker["age"] >= 0);
             CHECK(worker["request"].get<std::string>().size() < 2000);
@@ -160,8 +157,7 @@ TEST_CASE("control: a worker that was taken over can lie in its status and do no
     // Those that look silent are replaced, and those that have taken back that they had booted.
     CHECK(wait_for(
         [&] {
-            const json pool =
-                json::parse(ctl(server, {"--json", "status"}).out)["status"]["pools"][0];
+            const json pool = status_of(server)["pools"][0];
             return pool["settled"] == true && pool["total"] == 2;
         },
         Milliseconds{40'000}));

@@ -24,16 +24,6 @@ constexpr ExitStatus failed{1, 0};
 constexpr ExitStatus unreachable{2, 0};
 constexpr ExitStatus usage{64, 0};
 
-json status_of(const Server& server)
-{
-    const Finished finished = ctl(server, {"--json", "status"});
-    REQUIRE(finished.status == ok);
-    const json document = json::parse(finished.out, nullptr, false);
-    REQUIRE(document.is_object());
-    REQUIRE(document["ok"] == true);
-    return document["status"];
-}
-
 // A request that a program holds until end() is called.
 class LongRequest {
 public:

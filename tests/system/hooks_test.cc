@@ -50,38 +50,16 @@ bool has_line(const std::string& text, const std::string& line)
     return std::find(lines.begin(), lines.end(), line) != lines.end();
 }
 
-bool is_worker(pid_t pid)
+bool commands_have_gone(const Server& server)
 {
-    return title_of(pid).starts_with("tricorn: worker");
-}
-
-bool is_command(pid_t pid)
-{
-    return title_of(pid).starts_with("tricorn: on_");
-}
-
-std::size_t children(const Server& server, bool (*kind)(pid_t))
-{
-    const auto all = children_of(server.pid());
-    return static_cast<std::size_t>(std::count_if(all.begin(), all.end(), kind));
-}
-
-bool zombies(const Server& server)
-{
-    const auto all = descendants_of(server.pid());
-    return std::any_of(all.begin(), all.end(), [](pid_t pid) { return state_of(pid) == 'Z'; });
+    return hook_commands_of(server.pid()).empty() && !any_zombie_beneath(server.pid());
 }
 
 pid_t wait_worker(const Server& server)
 {
-    pid_t found = 0;
-    REQUIRE(wait_for([&] {
-        for (const pid_t pid : server.workers())
-            if (is_worker(pid))
-                found = pid;
-        return found != 0;
-    }));
-    return found;
+    std::vector<pid_t> workers;
+    REQUIRE(wait_for([&] { return !(workers = workers_of(server.pid())).empty(); }));
+    return workers.back();
 }
 
 }  // namespace
@@ -338,11 +316,11 @@ TEST_CASE("hooks: a command that hangs is killed and nothing else waits for it",
     const pid_t command = note.wait_pid();
     CHECK(server.serves());
     server.signal(SIGTTIN);
-    CHECK(wait_for([&] { return children(server, is_worker) == 3; }));
+    CHECK(wait_for([&] { return workers_of(server.pid()).size() == 3; }));
     CHECK(alive(command));
     CHECK(wait_for([&] { return !alive(command); }));
     CHECK(server.wait_log("on_ready: the command was killed by SIGKILL"));
-    CHECK(wait_for([&] { return children(server, is_command) == 0 && !zombies(server); }));
+    CHECK(wait_for([&] { return commands_have_gone(server); }));
     CHECK(server.serves());
 }
 
@@ -356,12 +334,12 @@ TEST_CASE("hooks: a storm of events runs few commands and counts the rest", "[ho
                                    "; until [ -e " + go + " ]; do sleep 0.1; done\n"});
     for (int i = 0; i < 40; ++i)
         CHECK(server.serves());
-    CHECK(children(server, is_command) == 8);
+    CHECK(hook_commands_of(server.pid()).size() == 8);
     CHECK(wait_for([&] { return lines_of(read_file(log)).size() == 8; }));
     write_file(go, "");
     CHECK(server.wait_log("commands of hooks were not started"));
     CHECK(count_of(server.log(), "on_worker_exit: not started, 8 commands") == 1);
-    CHECK(wait_for([&] { return children(server, is_command) == 0 && !zombies(server); }));
+    CHECK(wait_for([&] { return commands_have_gone(server); }));
 }
 
 TEST_CASE("hooks: many commands leave no zombie and no descriptor", "[hooks]")
@@ -376,7 +354,7 @@ TEST_CASE("hooks: many commands leave no zombie and no descriptor", "[hooks]")
         server.signal(SIGHUP);
         REQUIRE(wait_for([&] { return lines_of(read_file(log)).size() == i; }));
     }
-    CHECK(wait_for([&] { return children(server, is_command) == 0 && !zombies(server); }));
+    CHECK(wait_for([&] { return commands_have_gone(server); }));
     CHECK(open_descriptors(server.pid()) == descriptors);
 }
 

@@ -254,8 +254,7 @@ TEST_CASE("error log: a stderr line of 100 KB is bounded and nothing of it is lo
     const Server server;
     server.act("errfill=102400&err=%0alast%0a&text=x");
     REQUIRE(server.wait_log("last"));
-    const std::string log = server.log();
-    std::istringstream lines(log);
+    std::istringstream lines(server.log());
     std::size_t filling = 0;
     for (std::string line; std::getline(lines, line);) {
         CHECK(line.size() < 70000);

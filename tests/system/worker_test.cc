@@ -40,12 +40,6 @@ bool wait_gone(pid_t pid, Milliseconds patience = soon)
     return wait_for([&] { return !alive(pid); }, patience);
 }
 
-bool zombies_beneath(pid_t pid)
-{
-    const auto all = descendants_of(pid);
-    return std::any_of(all.begin(), all.end(), [](pid_t it) { return state_of(it) == 'Z'; });
-}
-
 }  // namespace
 
 TEST_CASE("workers: there are as many as the pool says", "[process]")
@@ -276,7 +270,7 @@ TEST_CASE("workers: 60 requests of every kind leave no zombie", "[process]")
             FastcgiClient(server.address()).send(server.get("act", "sleep=300").bytes());
         server.act(steps[i % steps.size()]);
     }
-    CHECK(wait_for([&] { return server.programs().empty() && !zombies_beneath(server.pid()); }));
+    CHECK(wait_for([&] { return server.programs().empty() && !any_zombie_beneath(server.pid()); }));
 }
 
 TEST_CASE("workers: a worker that dies again and again is not replaced without pause", "[process]")
@@ -305,10 +299,8 @@ TEST_CASE("workers: one that is killed by its first request is replaced at once"
         REQUIRE(client.wait_for_output("begun"));
         ::kill(victim, SIGKILL);
         CHECK(wait_for([&] {
-            // The program that it leaves is the arbiter's child for a moment.
-            const auto workers = server.workers();
-            return workers.size() == 1 && workers[0] != victim &&
-                   title_of(workers[0]).starts_with("tricorn: worker");
+            const auto workers = workers_of(server.pid());
+            return workers.size() == 1 && workers[0] != victim;
         }));
     }
     CHECK(server.serves());

@@ -1,5 +1,6 @@
 #include "tests/system/support/control.h"
 
+#include "tests/catch.h"
 #include "tests/system/support/address.h"
 
 #include <cerrno>
@@ -30,6 +31,16 @@ Finished ctl(const Server& server, std::vector<std::string> arguments, Milliseco
 {
     arguments.insert(arguments.begin(), {"-s", control_socket(server)});
     return tricornctl(std::move(arguments), "", patience);
+}
+
+nlohmann::json status_of(const Server& server)
+{
+    const Finished finished = ctl(server, {"--json", "status"});
+    REQUIRE(finished.status == ExitStatus{0, 0});
+    const auto document = nlohmann::json::parse(finished.out, nullptr, false);
+    REQUIRE(document.is_object());
+    REQUIRE(document["ok"] == true);
+    return document["status"];
 }
 
 ControlClient::ControlClient(const Server& server)

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 // The line of [global] that gives a test server its control socket, and where that is.
 inline const std::string with_control = "control = c\n";
 std::string control_socket(const Server& server);
@@ -20,6 +22,9 @@ Finished tricornctl(std::vector<std::string> arguments,
 Finished ctl(const Server& server,
              std::vector<std::string> arguments,
              Milliseconds patience = default_patience);
+
+// What `status` answers; REQUIRE fails when it does not.
+nlohmann::json status_of(const Server& server);
 
 // A client of the control socket that may misbehave.
 class ControlClient {

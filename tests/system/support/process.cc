@@ -176,6 +176,14 @@ std::vector<std::string> stat_fields(pid_t pid)
     return fields;
 }
 
+// A line of /proc/PID/status, such as VmRSS.
+long kilobytes(pid_t pid, const std::string& line)
+{
+    const std::string status = read_file(proc(pid, "status"));
+    const auto at = status.find(line + ":");
+    return at == std::string::npos ? 0 : std::stol(status.substr(at + line.size() + 1));
+}
+
 }  // namespace
 
 Process::Process(const Command& command)
@@ -285,6 +293,12 @@ bool alive(pid_t pid)
     return state != '\0' && state != 'Z' && state != 'X';
 }
 
+bool any_zombie_beneath(pid_t pid)
+{
+    const auto all = descendants_of(pid);
+    return std::any_of(all.begin(), all.end(), [](pid_t it) { return state_of(it) == 'Z'; });
+}
+
 std::string title_of(pid_t pid)
 {
     std::string title = read_file(proc(pid, "cmdline"));
@@ -324,17 +338,6 @@ bool wait_asleep(const std::vector<pid_t>& pids, Milliseconds patience)
         },
         patience);
 }
-
-namespace {
-
-long kilobytes(pid_t pid, const std::string& what)
-{
-    const std::string status = read_file(proc(pid, "status"));
-    const auto at = status.find(what + ":");
-    return at == std::string::npos ? 0 : std::stol(status.substr(at + what.size() + 1));
-}
-
-}  // namespace
 
 long resident_kilobytes(pid_t pid)
 {

@@ -67,6 +67,7 @@ std::vector<pid_t> children_of(pid_t pid);
 std::vector<pid_t> descendants_of(pid_t pid);
 bool alive(pid_t pid);     // exists and is no zombie
 char state_of(pid_t pid);  // R S D Z T, 0 when gone
+bool any_zombie_beneath(pid_t pid);
 std::string title_of(pid_t pid);
 std::size_t open_descriptors(pid_t pid);
 // The same once nothing has changed for a while: a worker closes things after its reply.

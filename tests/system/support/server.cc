@@ -65,6 +65,14 @@ bool logs_here(const Setup& setup)
            !setup.environment.contains("JOURNAL_STREAM");
 }
 
+std::vector<pid_t> titled_children(pid_t arbiter, const char* title)
+{
+    auto all = children_of(arbiter);
+    std::erase_if(all,
+                  [title](pid_t pid) { return !alive(pid) || !title_of(pid).starts_with(title); });
+    return all;
+}
+
 }  // namespace
 
 bool is_sanitized()
@@ -118,6 +126,16 @@ Finished tricorn(std::vector<std::string> arguments, std::map<std::string, std::
     command.arguments = std::move(arguments);
     command.environment = std::move(environment);
     return run(std::move(command));
+}
+
+std::vector<pid_t> workers_of(pid_t arbiter)
+{
+    return titled_children(arbiter, "tricorn: worker");
+}
+
+std::vector<pid_t> hook_commands_of(pid_t arbiter)
+{
+    return titled_children(arbiter, "tricorn: on_");
 }
 
 SlowModule::SlowModule()

@@ -83,6 +83,11 @@ private:
     bool socket_stays_ = false;
 };
 
+// Children of an arbiter by what their titles say. Other processes may come to it: orphans of
+// killed workers.
+std::vector<pid_t> workers_of(pid_t arbiter);
+std::vector<pid_t> hook_commands_of(pid_t arbiter);
+
 // A module that does not boot before release(). The server that is to load it needs the
 // environment.
 struct SlowModule {
