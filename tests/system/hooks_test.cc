@@ -126,7 +126,6 @@ TEST_CASE("hooks: on_reload hears once of new workers that do not boot", "[hooks
     const std::string log = place / "reloads";
     Setup setup{.global = "on_reload = echo $TRICORN_RELOAD >> " + log + "\n"};
     Server server(setup);
-    REQUIRE(server.wait_log("info: ready"));
     setup.pool =
         "workers = 2\nhandler = module\nmodule = " + public_file("tests/modules/init_fails.so") +
         "\n";
@@ -145,7 +144,6 @@ TEST_CASE("hooks: a reload brings new commands into use", "[hooks]")
     const TempDir place;
     const Note note{place / "note"};
     Server server;
-    REQUIRE(server.wait_log("info: ready"));
     server.configure({.global = "on_reload = " + note.written_by("echo new") + "\n"});
     server.signal(SIGHUP);
     CHECK(note.wait() == "new\n");
@@ -184,7 +182,6 @@ TEST_CASE("hooks: on_stop runs while the server still serves", "[hooks]")
     const std::string go = place / "go";
     Server server({.global = "on_stop = " + note.written_by("env") + "; until test -e " + go +
                              "; do sleep 0.02; done\n"});
-    REQUIRE(server.wait_log("info: ready"));
     server.signal(SIGTERM);
     CHECK(has_line(note.wait(), "TRICORN_EVENT=stop"));
     server.signal(SIGTERM);
@@ -199,7 +196,6 @@ TEST_CASE("hooks: on_stop runs while the server still serves", "[hooks]")
 TEST_CASE("hooks: on_stop that hangs delays a stop by hook_timeout only", "[hooks]")
 {
     Server server({.global = "on_stop = sleep 600\nhook_timeout = 300ms\n"});
-    REQUIRE(server.wait_log("info: ready"));
     CHECK(server.stop(SIGTERM, soon) == ExitStatus{0, 0});
     CHECK(server.log().find("on_stop: the command was killed by SIGTERM") != std::string::npos);
 }
@@ -211,7 +207,6 @@ TEST_CASE("hooks: INT cuts on_stop short and INT again ends it", "[hooks]")
         const TempDir place;
         const Note note{place / "note"};
         Server server({.global = "on_stop = " + note.written_by("echo $$") + "; sleep 600\n"});
-        REQUIRE(server.wait_log("info: ready"));
         server.signal(SIGTERM);
         const pid_t command = note.wait_pid();
         const Stopwatch watch;
@@ -288,7 +283,6 @@ TEST_CASE("hooks: on_stop is run by a new server when the old one stops already"
     const std::string stops = place / "stops";
     Server server({.global = "pid = " + (place / "pid") + "\non_stop = echo $TRICORN_PID >> " +
                              stops + "\n"});
-    REQUIRE(server.wait_log("info: ready"));
     FastcgiClient client(server.address());
     client.send(server.get("act", "plain&out=begun&wait=" + encode(place / "go")).bytes());
     REQUIRE(client.wait_for_output("begun"));
@@ -347,7 +341,6 @@ TEST_CASE("hooks: many commands leave no zombie and no descriptor", "[hooks]")
     const TempDir place;
     const std::string log = place / "log";
     const Server server({.pool = "workers = 1\n", .global = "on_reload = echo x >> " + log + "\n"});
-    REQUIRE(server.wait_log("info: ready"));
     const auto descriptors = open_descriptors(server.pid());
     write_file(server.configuration(), "nonsense\n");
     for (std::size_t i = 1; i <= 30; ++i) {

@@ -62,7 +62,6 @@ TEST_CASE("pools: a reload opens a new pool and closes it again", "[reload]")
 TEST_CASE("pools: a new pool whose workers do not boot leaves the others serving", "[reload]")
 {
     Server server;
-    REQUIRE(server.wait_log("info: ready"));
     write_file(server.directory() / "broken.so", "no shared object\n");
     server.configure(
         {.more = "[other]\nhandler = module\nmodule = " + server.directory() / "broken.so" +

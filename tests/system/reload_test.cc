@@ -231,7 +231,6 @@ TEST_CASE("reload: a pool that is renamed serves under its old name until the ne
     CAPTURE(full);
     const std::string global = with_control + (full ? "max_processes = 2\n" : "");
     Server server({.global = global});
-    REQUIRE(server.wait_log("info: ready"));
     const auto renamed = [&](const std::string& settings) {
         std::string text = server.configuration_text({.pool = settings, .global = global});
         text.replace(text.find("[www]"), 5, "[web]");
@@ -327,7 +326,6 @@ TEST_CASE("reload: workers that do not boot do not drive out the old ones when t
     const SlowModule slow;
     const std::string global = with_control + "max_processes = 2\n";
     Server server({.pool = "workers = 2\n", .global = global, .environment = slow.environment()});
-    REQUIRE(server.wait_log("info: ready"));
     server.configure({.pool = "workers = 2\nhandler = module\nmodule = " +
                               public_file("tests/modules/init_fails.so") + "\n",
                       .global = global});
@@ -364,7 +362,6 @@ TEST_CASE("reload: a mistake is not forgotten when the reload before it is over"
 {
     const SlowModule slow;
     Server server({.global = with_control, .environment = slow.environment()});
-    REQUIRE(server.wait_log("info: ready"));
     server.configure({.pool = slow.pool(), .global = with_control});
     server.signal(SIGHUP);
     REQUIRE(server.wait_log("configuration reloaded"));

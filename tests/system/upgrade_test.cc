@@ -50,7 +50,6 @@ struct SlowUpgrade {
 
     SlowUpgrade()
     {
-        REQUIRE(server.wait_log("info: ready"));
         server.configure({.pool = module.pool(), .global = "pid = " + path + "\n"});
         server.signal(SIGUSR2);
         REQUIRE(wait_for([&] { return pid_in(path + ".2") != 0; }, soon));
@@ -245,7 +244,6 @@ TEST_CASE("upgrade: a second USR2 while two servers run changes nothing", "[upgr
 TEST_CASE("upgrade: another one while two servers run is refused and the log says why", "[upgrade]")
 {
     Server server;
-    REQUIRE(server.wait_log("info: ready"));
     const std::string go = server.directory() / "go";
     FastcgiClient client(server.address());
     client.send(server.get("act", "plain&out=begun&wait=" + encode(go) + "&out=done").bytes());
