@@ -378,7 +378,8 @@ TEST_CASE("chaos: ondemand workers that come and go lose no request", "[chaos]")
         traffic.stop();
         INFO(traffic.losses());
         CHECK(traffic.lost() + traffic.failed() == 0);
-        CHECK(wait_for([&] { return scene.workers().size() <= crew; }));
+        // One that was retired may be on its way out; the idle ones stay for longer than this.
+        CHECK(wait_for([&] { return scene.workers().size() <= crew; }, Milliseconds{40}));
         answered += traffic.answered();
         ++bursts;
         if (scene.dice(2) == 0)
@@ -433,9 +434,10 @@ TEST_CASE("chaos: an arbiter that is killed leaves nothing and can be started ag
     scene.play("the arbiter killed", [&](Traffic& traffic) {
         auto old = descendants_of(scene.server.pid());
         scene.server.process().kill();
+        const Stopwatch watch;
         scene.server.start();
         CHECK(wait_for([&] { return std::none_of(old.begin(), old.end(), alive); },
-                       Milliseconds{5000}));
+                       Milliseconds{2000} - watch.elapsed()));
         CHECK(traffic.wait_answered(8));
         return any;  // whoever asks meanwhile is refused
     });

@@ -244,7 +244,7 @@ TEST_CASE("hostile: 64 connections that never send a byte do not stop new reques
         silent.emplace_back(server.address());
     const Stopwatch watch;
     CHECK(server.serves());
-    CHECK(watch.elapsed() < Milliseconds{5000});
+    CHECK(watch.elapsed() < Milliseconds{3000});
 }
 
 TEST_CASE("hostile: 64 connections with half a head do not stop new requests", "[protocol]")
@@ -258,5 +258,5 @@ TEST_CASE("hostile: 64 connections with half a head do not stop new requests", "
     }
     const Stopwatch watch;
     CHECK(server.serves());
-    CHECK(watch.elapsed() < Milliseconds{5000});
+    CHECK(watch.elapsed() < Milliseconds{3000});
 }

@@ -72,7 +72,7 @@ TEST_CASE("sockets: a TCP client that sends nothing does not stop others", "[soc
     const FastcgiClient silent(tcp);
     const Stopwatch watch;
     CHECK(ask(tcp, server.get("act", "text=x")).body() == "x");
-    CHECK(watch.elapsed() < Milliseconds{5000});
+    CHECK(watch.elapsed() < Milliseconds{1500});
 }
 
 TEST_CASE("sockets: small replies over TCP come without delay", "[socket]")

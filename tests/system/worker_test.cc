@@ -110,7 +110,7 @@ TEST_CASE("workers: when the arbiter is killed everything is gone within two sec
     const auto workers = server.workers();
     server.leaves_socket();
     server.process().kill();
-    const Milliseconds limit{is_sanitized() ? 6000 : 2000};
+    constexpr Milliseconds limit{2000};
     const Stopwatch watch;
     for (const pid_t worker : workers)
         CHECK(wait_gone(worker, limit - watch.elapsed()));
